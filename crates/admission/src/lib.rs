@@ -1,0 +1,1 @@
+//! Who may join: portal, device and location authentication, session lifetimes

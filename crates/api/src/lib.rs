@@ -1,0 +1,1 @@
+//! REST types of FSEG, versioned, and their OpenAPI document

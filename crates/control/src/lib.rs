@@ -1,0 +1,1 @@
+//! The controller's brain: inputs to decisions, decisions to effects

@@ -1,0 +1,1 @@
+//! Networks in namespaces: private switches, real clients, for demo and tests

@@ -1,0 +1,1 @@
+//! OpenFlow 1.3 with the Open vSwitch extensions: bytes, values and text

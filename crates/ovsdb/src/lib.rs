@@ -1,0 +1,1 @@
+//! A client for the Open vSwitch database (RFC 7047)

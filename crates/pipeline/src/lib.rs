@@ -1,0 +1,1 @@
+//! Policy, bindings and topology compiled into flow tables by name

@@ -1,0 +1,1 @@
+//! Committed state: one trait, SQLite embedded

@@ -1,0 +1,1 @@
+//! Frames and small protocols to values and back

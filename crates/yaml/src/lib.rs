@@ -1,0 +1,1 @@
+//! YAML with a source position for every value, bounded against hostile input
