@@ -1,5 +1,12 @@
 //! `fsegd`: the shell around the controller: runtime, sockets, TLS, disk and clock.
 
+pub mod bridges;
+pub mod config;
+pub mod core;
 pub mod dns;
 pub mod http;
+pub mod persist;
 pub mod portal;
+pub mod run;
+pub mod service;
+pub mod switches;

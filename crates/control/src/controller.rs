@@ -1,0 +1,604 @@
+//! The controller: its state, and the way of every input through it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fseg_address::AddressBook;
+use fseg_admission::{Admission, Names, SessionClock};
+use fseg_model::{ClassId, Dpid, Endpoint, EndpointId, Identity, Location, MemberSet, Mono, Name, Wall};
+use fseg_openflow::{Body, Message};
+use fseg_pipeline::{Delta, Fabric, Owner};
+use fseg_policy::Policy;
+
+use crate::config::SiteConfig;
+use crate::denied::Recent;
+use crate::effect::{Answer, Effect, Event, EventKind, Presence, Ticket};
+use crate::input::Input;
+use crate::link::{Link, LinkNews, LinkPhase};
+use crate::record::{Change, NumberKind, PolicyVersion, Record};
+use crate::world::{Classes, Endpoints, Known};
+
+/// Both times at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For people and storage.
+    pub wall: Wall,
+    /// For deadlines.
+    pub mono: Mono,
+}
+
+/// How much a permit was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Packets, on every switch that judged them.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// When it last counted.
+    pub last: Option<Wall>,
+}
+
+/// Where an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Attached, without a name.
+    Stranger,
+    /// Attached and admitted.
+    Admitted,
+    /// Not attached.
+    Away,
+}
+
+/// Why a controller cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The address configuration, or a device's fixed address.
+    #[error("addresses: {0}")]
+    Address(#[from] fseg_address::ConfigError),
+    /// Accounts, devices or rules that contradict each other.
+    #[error("accounts and devices: {0}")]
+    Admission(#[from] fseg_admission::ManageError),
+}
+
+struct Waiting {
+    ticket: Ticket,
+    answer: Answer,
+    on: BTreeSet<(Dpid, u32)>,
+    since: Mono,
+}
+
+/// The controller of one site.
+pub struct Controller {
+    pub(crate) config: SiteConfig,
+    pub(crate) fabric: Fabric,
+    pub(crate) policy: Policy,
+    pub(crate) version: Option<PolicyVersion>,
+    pub(crate) policy_broken: Option<String>,
+    pub(crate) admission: Admission,
+    pub(crate) names: Names,
+    pub(crate) book: AddressBook,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) classes: Classes,
+    pub(crate) permit_numbers: BTreeMap<Name, u32>,
+    pub(crate) usage: HashMap<u32, Usage>,
+    pub(crate) links: BTreeMap<Dpid, Link>,
+    pub(crate) denied: Recent,
+    pub(crate) round: u16,
+    pub(crate) next_endpoint: u32,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) replies: Vec<(Dpid, u64, Message)>,
+    pub(crate) answers: Vec<(Ticket, Answer)>,
+    pub(crate) in_force: Vec<(Ticket, Answer)>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) now: Now,
+    outgoing: Vec<(Dpid, u64, Vec<Message>)>,
+    waiting: VecDeque<Waiting>,
+    next_poll: Mono,
+    pub(crate) next_expiry: Option<Wall>,
+    pub(crate) next_ask: Mono,
+    /// Where endpoints were last seen, for saying that they moved.
+    pub(crate) last_place: HashMap<EndpointId, Location>,
+    /// Endpoints whose presence changed since the last flush.
+    pub(crate) touched: BTreeSet<EndpointId>,
+    /// Classes that stand for outside networks now.
+    pub(crate) external_classes: BTreeSet<ClassId>,
+}
+
+/// How long an answer waits for switches before it is given anyway, with the row changes still under way.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(2000);
+/// A device without a name, without an address and without a link is forgotten after this.
+const FORGET_STRANGER: Duration = Duration::from_secs(300);
+
+impl Controller {
+    /// A controller with what was committed before. The changes of the first [`Controller::flush`] include this start's
+    /// round.
+    pub fn new(config: SiteConfig, records: Vec<Record>, now: Now) -> Result<Self, StartError> {
+        let fabric = crate::external::fabric(&config);
+        let mut accounts = Vec::new();
+        let mut devices = Vec::new();
+        let mut leases = Vec::new();
+        let mut stored = Vec::new();
+        let mut version: Option<PolicyVersion> = None;
+        let mut classes = Classes::default();
+        let mut permit_numbers = BTreeMap::new();
+        let (mut round, mut next_endpoint) = (0_u16, 1_u32);
+        for record in records {
+            match record {
+                Record::Endpoint(e) => stored.push(*e),
+                Record::Lease(l) => leases.push(l),
+                Record::Account(a) => accounts.push(a),
+                Record::Device(d) => devices.push(d),
+                Record::Policy(p) => {
+                    if version.as_ref().is_none_or(|v| v.version < p.version) {
+                        version = Some(p);
+                    }
+                }
+                Record::Class(c) => classes.load(c),
+                Record::Number { kind: NumberKind::Permit, name, number } => {
+                    if let Ok(name) = Name::new(&name) {
+                        permit_numbers.insert(name, number);
+                    }
+                }
+                Record::Number { kind: NumberKind::Endpoint, number, .. } => next_endpoint = next_endpoint.max(number),
+                Record::Number { kind: NumberKind::Round, number, .. } => round = number as u16,
+            }
+        }
+        let round = round.wrapping_add(1).max(1);
+        let mut address = config.address.clone();
+        crate::manage::fixed_addresses(&mut address, &devices);
+        let book = AddressBook::new(address, leases, now.wall, now.mono)?;
+        let admission = Admission::new(config.admission.clone(), accounts, devices, config.locations.clone())?;
+        let mut names = Names::new();
+        names.reserve(admission.reserved_names());
+        let mut this = Self {
+            links: config.switches.iter().map(|s| (s.dpid, Link::new())).collect(),
+            fabric,
+            policy: Policy::empty(),
+            version: None,
+            policy_broken: None,
+            admission,
+            names,
+            book,
+            endpoints: Endpoints::default(),
+            classes,
+            permit_numbers,
+            usage: HashMap::new(),
+            denied: Recent::default(),
+            round,
+            next_endpoint,
+            changes: Vec::new(),
+            replies: Vec::new(),
+            answers: Vec::new(),
+            in_force: Vec::new(),
+            events: Vec::new(),
+            now,
+            outgoing: Vec::new(),
+            waiting: VecDeque::new(),
+            next_poll: now.mono.plus(POLL),
+            next_expiry: None,
+            next_ask: now.mono,
+            last_place: HashMap::new(),
+            external_classes: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            config,
+        };
+        this.put(Record::Number { kind: NumberKind::Round, name: "node".into(), number: u32::from(round) });
+        if let Some(v) = version {
+            this.load_policy(v);
+        }
+        for e in stored {
+            this.restore(e);
+        }
+        for dpid in this.links.keys().copied().collect::<Vec<_>>() {
+            this.refresh_system(dpid);
+        }
+        this.refresh_externals();
+        this.refresh_all_permits();
+        Ok(this)
+    }
+
+    /// An endpoint from an earlier start: it keeps its name, place and session; what ran keeps running.
+    fn restore(&mut self, mut endpoint: Endpoint) {
+        let wall = self.now.wall;
+        if endpoint.session.as_ref().is_some_and(|s| s.until.is_some_and(|u| u <= wall)) {
+            endpoint.session = None;
+        }
+        // A place that the configuration no longer has.
+        if endpoint.binding.as_ref().is_some_and(|b| self.config.place(b.location).is_none()) {
+            endpoint.binding = None;
+        }
+        if let Some(name) = &endpoint.name {
+            self.names.restore(name, endpoint.mac);
+        }
+        let settings = &self.config.admission;
+        let clock = endpoint.session.as_ref().map(|s| SessionClock::resume(s, settings, self.now.mono, wall));
+        let away = endpoint.binding.is_none().then_some(self.now.mono);
+        let id = endpoint.id;
+        self.next_endpoint = self.next_endpoint.max(id.0 + 1);
+        self.endpoints.insert(Known { endpoint, class: None, active: self.now.mono, away, clock, forged: 0, counted: 0 });
+        self.refresh_endpoint(id);
+    }
+
+    /// Takes in one thing that happened.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.now = now;
+        match input {
+            Input::Connected { dpid, connection } => self.connected(dpid, connection),
+            Input::Disconnected { dpid, connection } => self.disconnected(dpid, connection),
+            Input::Message { dpid, connection, message } => self.message(dpid, connection, *message),
+            Input::LoginFinished { ticket, address, attempt, verified } => {
+                self.login_finished(ticket, address, attempt, verified);
+            }
+            Input::Logout { ticket, address } => self.logout(ticket, address),
+            Input::EndSession { ticket, who, endpoint } => self.end_by_operator(ticket, &who, endpoint),
+            Input::ApplyPolicy { ticket, who, file, text, dry_run } => self.apply(ticket, who, file, text, dry_run),
+            Input::PutAccount { ticket, who, account } => self.put_account(ticket, &who, *account),
+            Input::DeleteAccount { ticket, who, name } => self.delete_account(ticket, &who, &name),
+            Input::PutDevice { ticket, who, device } => self.put_device(ticket, &who, *device),
+            Input::DeleteDevice { ticket, who, name } => self.delete_device(ticket, &who, &name),
+            Input::Tick => self.tick(),
+        }
+    }
+
+    /// Hands out what must be done for everything handled since the last call: commits, rows, then whatever may only be
+    /// said when both are done.
+    pub fn flush(&mut self) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if !self.changes.is_empty() {
+            out.push(Effect::Commit(std::mem::take(&mut self.changes)));
+        }
+        for id in std::mem::take(&mut self.touched) {
+            out.push(Effect::Presence(self.presence(id)));
+        }
+        let mut confirming = BTreeSet::new();
+        for (dpid, link) in &mut self.links {
+            if let Some((messages, xid, _)) = link.take(self.round) {
+                self.outgoing.push((*dpid, link.connection, messages));
+                confirming.insert((*dpid, xid));
+            }
+        }
+        for (dpid, connection, messages) in self.outgoing.drain(..) {
+            out.push(Effect::Send { dpid, connection, messages });
+        }
+        for (dpid, connection, message) in self.replies.drain(..) {
+            out.push(Effect::Reply { dpid, connection, message });
+        }
+        for (ticket, answer) in self.in_force.drain(..) {
+            if confirming.is_empty() {
+                out.push(Effect::Answer(ticket, answer));
+            } else {
+                let on = confirming.clone();
+                self.waiting.push_back(Waiting { ticket, answer, on, since: self.now.mono });
+            }
+        }
+        for (ticket, answer) in self.answers.drain(..) {
+            out.push(Effect::Answer(ticket, answer));
+        }
+        for event in self.events.drain(..) {
+            out.push(Effect::Event(event));
+        }
+        out
+    }
+
+    fn presence(&self, id: EndpointId) -> Presence {
+        let endpoint = self.endpoints.get(id).map(|k| &k.endpoint);
+        Presence {
+            id,
+            name: endpoint.and_then(|e| e.name.clone()),
+            addresses: endpoint.and_then(|e| e.binding.as_ref()).map(|b| b.addresses.clone()).unwrap_or_default(),
+            admitted: endpoint.is_some_and(|e| e.session.is_some()),
+        }
+    }
+
+    fn tick(&mut self) {
+        let mono = self.now.mono;
+        let timed_out = self.waiting.iter().take_while(|w| mono.since(w.since) >= CONFIRM_TIMEOUT).count();
+        for w in self.waiting.drain(..timed_out) {
+            self.answers.push((w.ticket, w.answer));
+        }
+        for (dpid, link) in &mut self.links {
+            if link.phase != LinkPhase::Down && link.resync_at.is_some_and(|at| at <= mono) {
+                let messages = link.read();
+                self.outgoing.push((*dpid, link.connection, messages));
+            }
+        }
+        if self.next_poll <= mono {
+            self.next_poll = mono.plus(POLL);
+            for (dpid, link) in &mut self.links {
+                let messages = link.poll();
+                if !messages.is_empty() {
+                    self.outgoing.push((*dpid, link.connection, messages));
+                }
+            }
+        }
+        for change in self.book.expire(self.now.mono, self.now.wall) {
+            self.lease_changed(change);
+        }
+        self.expire_sessions();
+        self.forget_strangers();
+        self.expire_permits();
+        self.ask_gateways();
+    }
+
+    fn forget_strangers(&mut self) {
+        let mono = self.now.mono;
+        let gone: Vec<_> = self
+            .endpoints
+            .iter()
+            .filter(|k| {
+                k.endpoint.name.is_none() && k.away.is_some_and(|since| mono.since(since) >= FORGET_STRANGER)
+            })
+            .map(|k| k.endpoint.id)
+            .collect();
+        for id in gone {
+            self.endpoints.remove(id);
+            self.touched.insert(id);
+            self.last_place.remove(&id);
+            self.delete(crate::record::RecordKey::Endpoint(id));
+        }
+    }
+
+    fn connected(&mut self, dpid: Dpid, connection: u64) {
+        let wall = self.now.wall;
+        if let Some(link) = self.links.get_mut(&dpid) {
+            let messages = link.connected(connection, wall);
+            self.outgoing.push((dpid, connection, messages));
+        }
+    }
+
+    fn disconnected(&mut self, dpid: Dpid, connection: u64) {
+        let Some(link) = self.links.get_mut(&dpid) else { return };
+        if link.connection != connection || link.phase == LinkPhase::Down {
+            return; // an older connection of a switch that is back already
+        }
+        link.disconnected();
+        for w in &mut self.waiting {
+            // It will be told when it is back; nobody waits for that.
+            w.on.retain(|(d, _)| *d != dpid);
+        }
+        self.settle();
+        let name = self.config.switch_name(dpid);
+        self.event(EventKind::Switch, format!("switch {name} is disconnected; it keeps its tables"), |_| {});
+    }
+
+    fn settle(&mut self) {
+        let mut i = 0;
+        while i < self.waiting.len() {
+            if self.waiting[i].on.is_empty() {
+                if let Some(w) = self.waiting.remove(i) {
+                    self.answers.push((w.ticket, w.answer));
+                }
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    fn message(&mut self, dpid: Dpid, connection: u64, message: Message) {
+        let (mono, round) = (self.now.mono, self.round);
+        let Some(link) = self.links.get_mut(&dpid).filter(|l| l.connection == connection) else { return };
+        if let Body::PacketIn(packet) = &message.body {
+            self.packet_in(dpid, packet);
+            return;
+        }
+        let (news, messages) = link.receive(&message, mono, round);
+        if !messages.is_empty() {
+            self.outgoing.push((dpid, connection, messages));
+        }
+        for n in news {
+            self.news(dpid, n);
+        }
+    }
+
+    fn news(&mut self, dpid: Dpid, news: LinkNews) {
+        let name = self.config.switch_name(dpid);
+        match news {
+            LinkNews::Repaired { intact, added, removed, foreign } => {
+                let foreign = if foreign > 0 { format!(", {foreign} of them foreign") } else { String::new() };
+                self.event(
+                    EventKind::Switch,
+                    format!("switch {name} is connected: {intact} rows intact, {added} added, {removed} removed{foreign}"),
+                    |_| {},
+                );
+                self.check_ports(dpid);
+            }
+            LinkNews::Confirmed { xid } => {
+                for w in &mut self.waiting {
+                    w.on.remove(&(dpid, xid));
+                }
+                self.settle();
+            }
+            LinkNews::Failed { message } => {
+                self.event(EventKind::Switch, format!("switch {name} refused a change: {message}"), |_| {});
+            }
+            LinkNews::Port { number, up } => self.port_changed(Location { switch: dpid, port: number }, up),
+            LinkNews::Counted(rows) => self.counted(dpid, &rows),
+        }
+    }
+
+    // What several parts use.
+
+    pub(crate) fn put(&mut self, record: Record) {
+        self.changes.push(Change::Put(record));
+    }
+
+    pub(crate) fn delete(&mut self, key: crate::record::RecordKey) {
+        self.changes.push(Change::Delete(key));
+    }
+
+    pub(crate) fn audit(&mut self, who: &str, what: &str, detail: serde_json::Value) {
+        self.changes.push(Change::Audit { at: self.now.wall, who: who.into(), what: what.into(), detail });
+    }
+
+    pub(crate) fn event(&mut self, kind: EventKind, message: impl Into<String>, with: impl FnOnce(&mut Event)) {
+        let mut event = Event::new(self.now.wall, kind, message);
+        with(&mut event);
+        self.events.push(event);
+    }
+
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        self.answers.push((ticket, answer));
+    }
+
+    /// Puts rows of one owner on one switch in order.
+    pub(crate) fn set_rows(&mut self, dpid: Dpid, owner: Owner, rows: Vec<fseg_pipeline::Row>) {
+        let Some(link) = self.links.get_mut(&dpid) else { return };
+        let delta: Delta = link.desired.replace(owner, rows);
+        link.change(delta);
+    }
+
+    pub(crate) fn save_endpoint(&mut self, id: EndpointId) {
+        if let Some(known) = self.endpoints.get(id) {
+            let record = Record::Endpoint(Box::new(known.endpoint.clone()));
+            self.put(record);
+        }
+    }
+
+    /// How an endpoint is called in sentences.
+    pub(crate) fn label(&self, id: EndpointId) -> String {
+        match self.endpoints.get(id) {
+            Some(k) => k.endpoint.name.as_ref().map_or_else(|| k.endpoint.mac.to_string(), ToString::to_string),
+            None => format!("endpoint {id}"),
+        }
+    }
+
+    /// How an address is called in sentences.
+    pub(crate) fn label_of_address(&self, address: IpAddr) -> String {
+        if IpAddr::V4(self.config.router) == address {
+            return "node".into();
+        }
+        if let Some(id) = self.endpoints.by_address(address) {
+            return self.label(id);
+        }
+        let externals = self.policy.externals_of(address);
+        match externals.first() {
+            Some(name) => format!("{name} ({address})"),
+            None => address.to_string(),
+        }
+    }
+
+    // What is asked from outside; none of these change anything.
+
+    /// The configuration.
+    pub fn config(&self) -> &SiteConfig {
+        &self.config
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Its version, with its text.
+    pub fn policy_version(&self) -> Option<&PolicyVersion> {
+        self.version.as_ref()
+    }
+
+    /// Why the committed policy cannot be used, if it cannot: then nothing is permitted.
+    pub fn policy_broken(&self) -> Option<&str> {
+        self.policy_broken.as_deref()
+    }
+
+    /// Who may join.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Who may join: for starting a login.
+    pub fn admission_mut(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+
+    /// Addresses.
+    pub fn addresses(&self) -> &AddressBook {
+        &self.book
+    }
+
+    /// Every endpoint with where it stands and its class.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Endpoint, Standing, Option<ClassId>)> {
+        self.endpoints.iter().map(|k| (&k.endpoint, standing(k), k.class))
+    }
+
+    /// How many endpoints are known.
+    pub fn endpoint_count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// One endpoint by its address.
+    pub fn endpoint_by_address(&self, address: IpAddr) -> Option<(&Endpoint, Standing)> {
+        let known = self.endpoints.get(self.endpoints.by_address(address)?)?;
+        Some((&known.endpoint, standing(known)))
+    }
+
+    /// One endpoint by its name.
+    pub fn endpoint_by_name(&self, name: &Name) -> Option<&Endpoint> {
+        Some(&self.endpoints.get(self.endpoints.by_name(name)?)?.endpoint)
+    }
+
+    /// Packets with forged sources, and how long ago it was last active.
+    pub fn endpoint_counters(&self, id: EndpointId) -> Option<(u64, Duration)> {
+        self.endpoints.get(id).map(|k| (k.forged, self.now.mono.since(k.active)))
+    }
+
+    /// The groups of an identity under the policy in force.
+    pub fn groups_of(&self, identity: &Identity) -> MemberSet {
+        self.policy.groups_of(identity)
+    }
+
+    /// How much a permit was used.
+    pub fn usage(&self, permit: &Name) -> Usage {
+        self.permit_numbers.get(permit).and_then(|n| self.usage.get(n)).copied().unwrap_or_default()
+    }
+
+    /// Every switch: phase, since, rows it should hold, foreign rows found, changes not confirmed yet, last error.
+    pub fn switches(&self) -> impl Iterator<Item = (Dpid, SwitchStatus<'_>)> {
+        self.links.iter().map(|(dpid, l)| {
+            (
+                *dpid,
+                SwitchStatus {
+                    phase: l.phase,
+                    since: l.since,
+                    rows: l.desired.len(),
+                    foreign: l.foreign,
+                    pending: l.pending(),
+                    last_error: l.last_error.as_deref(),
+                    ports_up: &l.port_up,
+                },
+            )
+        })
+    }
+
+    /// In which start of the node this is.
+    pub fn round(&self) -> u16 {
+        self.round
+    }
+}
+
+/// A switch's state, for listings.
+#[derive(Debug, Clone, Copy)]
+pub struct SwitchStatus<'a> {
+    /// How far it is.
+    pub phase: LinkPhase,
+    /// Connected since.
+    pub since: Option<Wall>,
+    /// Rows it should hold.
+    pub rows: usize,
+    /// Rows of others found at the last reading.
+    pub foreign: usize,
+    /// Changes not confirmed yet.
+    pub pending: usize,
+    /// What it last refused.
+    pub last_error: Option<&'a str>,
+    /// Its ports and whether they have a link.
+    pub ports_up: &'a BTreeMap<fseg_model::PortNo, bool>,
+}
+
+fn standing(k: &Known) -> Standing {
+    match (&k.endpoint.binding, &k.endpoint.session) {
+        (None, _) => Standing::Away,
+        (Some(_), None) => Standing::Stranger,
+        (Some(_), Some(_)) => Standing::Admitted,
+    }
+}

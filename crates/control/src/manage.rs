@@ -1,0 +1,143 @@
+//! Accounts and devices, changed by operators.
+
+use fseg_address::AddressConfig;
+use fseg_admission::{Account, Device, Recheck, Update};
+use fseg_model::{EndpointId, Method, Name, Subject};
+
+use crate::controller::Controller;
+use crate::effect::{Answer, EventKind, Refusal, Ticket};
+use crate::record::{Change, Record, RecordKey};
+
+/// Puts the fixed addresses of the device list into the address configuration.
+pub(crate) fn fixed_addresses(config: &mut AddressConfig, devices: &[Device]) {
+    for device in devices {
+        let (Some(mac), Some(address)) = (device.matcher.as_exact(), device.address) else { continue };
+        if device.is_static {
+            config.statics.entry(mac).or_default().push(address);
+        } else {
+            config.reservations.insert(mac, address);
+        }
+    }
+}
+
+impl Controller {
+    pub(crate) fn put_account(&mut self, ticket: Ticket, who: &str, account: Account) {
+        let name = account.name.clone();
+        let result = self.admission.put_account(account, self.now.wall);
+        self.managed(ticket, who, "account.put", &name, result);
+    }
+
+    pub(crate) fn delete_account(&mut self, ticket: Ticket, who: &str, name: &Name) {
+        let result = self.admission.remove_account(name);
+        self.managed(ticket, who, "account.delete", name, result);
+    }
+
+    pub(crate) fn put_device(&mut self, ticket: Ticket, who: &str, device: Device) {
+        let name = device.name.clone();
+        let result = self.admission.put_device(device);
+        self.managed(ticket, who, "device.put", &name, result);
+    }
+
+    pub(crate) fn delete_device(&mut self, ticket: Ticket, who: &str, name: &Name) {
+        let result = self.admission.remove_device(name);
+        self.managed(ticket, who, "device.delete", name, result);
+    }
+
+    fn managed(
+        &mut self,
+        ticket: Ticket,
+        who: &str,
+        what: &str,
+        name: &Name,
+        result: Result<Update, fseg_admission::ManageError>,
+    ) {
+        let update = match result {
+            Ok(update) => update,
+            Err(e) => {
+                let refusal = match &e {
+                    fseg_admission::ManageError::NoSuchAccount(_) | fseg_admission::ManageError::NoSuchDevice(_) => {
+                        Refusal::NotFound(e.to_string())
+                    }
+                    _ => Refusal::Conflict(e.to_string()),
+                };
+                return self.answer(ticket, Answer::Refused(refusal));
+            }
+        };
+        use fseg_admission::Change as C;
+        match &update.change {
+            C::PutAccount(a) => self.put(Record::Account(a.clone())),
+            C::RemoveAccount(n) => self.delete(RecordKey::Account(n.clone())),
+            C::PutDevice(d) => self.put(Record::Device(d.clone())),
+            C::RemoveDevice(n) => self.delete(RecordKey::Device(n.clone())),
+            C::PutRules(_) => {} // rules come from the node's configuration
+        }
+        self.changes.push(Change::Audit {
+            at: self.now.wall,
+            who: who.into(),
+            what: what.into(),
+            detail: serde_json::json!({ "name": name }),
+        });
+        self.admission.apply(update.change);
+        self.names.reserve(self.admission.reserved_names());
+        if let Err(e) = self.fixed_addresses_changed() {
+            self.event(EventKind::System, format!("fixed addresses are not changed: {e}"), |_| {});
+        }
+        if let Some(subject) = &update.ends {
+            self.end_sessions_of(subject);
+        }
+        self.recheck(&update.recheck);
+        self.in_force.push((ticket, Answer::Done(format!("{name}: done"))));
+    }
+
+    fn fixed_addresses_changed(&mut self) -> Result<(), fseg_address::ConfigError> {
+        let mut fixed = self.config.address.clone();
+        let devices: Vec<Device> = self.admission.devices().cloned().collect();
+        fixed_addresses(&mut fixed, &devices);
+        for change in self.book.reconfigure(fixed)? {
+            self.lease_changed(change);
+        }
+        Ok(())
+    }
+
+    /// Sessions that may not be right any more are judged again; strangers may be known now.
+    fn recheck(&mut self, what: &[Recheck]) {
+        let concerned: Vec<EndpointId> = self
+            .endpoints
+            .iter()
+            .filter(|k| what.iter().any(|r| concerns(r, k)))
+            .map(|k| k.endpoint.id)
+            .collect();
+        for id in concerned {
+            let Some(known) = self.endpoints.get(id) else { continue };
+            match known.endpoint.binding.as_ref().map(|b| b.location) {
+                Some(place) => {
+                    self.recognise(id, place);
+                    self.refresh_endpoint(id);
+                }
+                // It is judged when it comes back.
+                None => continue,
+            }
+        }
+    }
+
+    fn end_sessions_of(&mut self, subject: &Subject) {
+        let theirs: Vec<EndpointId> = self
+            .endpoints
+            .iter()
+            .filter(|k| k.endpoint.session.as_ref().is_some_and(|s| s.identity.subject == *subject))
+            .map(|k| k.endpoint.id)
+            .collect();
+        for id in theirs {
+            self.end_session(id, "the account was changed by an operator");
+        }
+    }
+}
+
+fn concerns(what: &Recheck, known: &crate::world::Known) -> bool {
+    let session = known.endpoint.session.as_ref();
+    match what {
+        Recheck::Subject(subject) => session.is_some_and(|s| s.identity.subject == *subject),
+        Recheck::Macs(matcher) => matcher.matches(known.endpoint.mac),
+        Recheck::Locations => session.is_none_or(|s| s.method == Method::Location),
+    }
+}

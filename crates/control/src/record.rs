@@ -1,0 +1,113 @@
+//! Committed state: small, typed, one record per thing.
+
+use fseg_address::Lease;
+use fseg_admission::{Account, Device};
+use fseg_model::{Class, ClassId, Endpoint, EndpointId, Mac, Name, Wall};
+use serde::{Deserialize, Serialize};
+
+/// What durable numbers are given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NumberKind {
+    /// Permits, by id.
+    Permit,
+    /// Endpoints: the next free number.
+    Endpoint,
+    /// Starts of the node.
+    Round,
+}
+
+/// One version of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyVersion {
+    /// From 1.
+    pub version: u64,
+    /// Where it came from.
+    pub file: String,
+    /// As it was written.
+    pub text: String,
+    /// Who applied it.
+    pub who: String,
+    /// When.
+    pub at: Wall,
+}
+
+/// One committed thing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// An endpoint with its session and binding.
+    Endpoint(Box<Endpoint>),
+    /// A lease.
+    Lease(Lease),
+    /// An account.
+    Account(Account),
+    /// A device.
+    Device(Device),
+    /// A policy.
+    Policy(PolicyVersion),
+    /// A class.
+    Class(Class),
+    /// A durable number.
+    Number {
+        /// What kind of thing.
+        kind: NumberKind,
+        /// Which.
+        name: String,
+        /// Its number.
+        number: u32,
+    },
+}
+
+/// What identifies a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordKey {
+    /// By number.
+    Endpoint(EndpointId),
+    /// By MAC address.
+    Lease(Mac),
+    /// By name.
+    Account(Name),
+    /// By name.
+    Device(Name),
+    /// By version.
+    Policy(u64),
+    /// By number.
+    Class(ClassId),
+    /// By kind and name.
+    Number(NumberKind, String),
+}
+
+impl Record {
+    /// What identifies it.
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Self::Endpoint(e) => RecordKey::Endpoint(e.id),
+            Self::Lease(l) => RecordKey::Lease(l.mac),
+            Self::Account(a) => RecordKey::Account(a.name.clone()),
+            Self::Device(d) => RecordKey::Device(d.name.clone()),
+            Self::Policy(p) => RecordKey::Policy(p.version),
+            Self::Class(c) => RecordKey::Class(c.id),
+            Self::Number { kind, name, .. } => RecordKey::Number(*kind, name.clone()),
+        }
+    }
+}
+
+/// A change to committed state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Make it so.
+    Put(Record),
+    /// Take it away.
+    Delete(RecordKey),
+    /// One line of the audit log.
+    Audit {
+        /// When.
+        at: Wall,
+        /// Who.
+        who: String,
+        /// What.
+        what: String,
+        /// To what, and how.
+        detail: serde_json::Value,
+    },
+}

@@ -1,0 +1,183 @@
+//! What is there: endpoints by number, MAC and address; classes; durable numbers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+
+use fseg_admission::SessionClock;
+use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Mono, Name, SliceId};
+
+/// An endpoint and what need not survive a restart.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) endpoint: Endpoint,
+    /// Its class on the switches at the moment; `None` while it has no binding.
+    pub(crate) class: Option<ClassId>,
+    /// When traffic of it was last seen.
+    pub(crate) active: Mono,
+    /// Since when it is not attached anywhere.
+    pub(crate) away: Option<Mono>,
+    /// The deadlines of its session.
+    pub(crate) clock: Option<SessionClock>,
+    /// Packets with forged sources.
+    pub(crate) forged: u64,
+    /// Packets its guard rows counted when last looked at.
+    pub(crate) counted: u64,
+}
+
+/// All endpoints, with indices that are kept in step.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoints {
+    all: BTreeMap<EndpointId, Known>,
+    by_mac: HashMap<(SliceId, Mac), EndpointId>,
+    by_address: HashMap<(SliceId, IpAddr), EndpointId>,
+    by_name: HashMap<Name, EndpointId>,
+    by_place: HashMap<Location, Vec<EndpointId>>,
+}
+
+impl Endpoints {
+    pub(crate) fn get(&self, id: EndpointId) -> Option<&Known> {
+        self.all.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.all.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn by_mac(&self, mac: Mac) -> Option<EndpointId> {
+        self.by_mac.get(&(SliceId::DEFAULT, mac)).copied()
+    }
+
+    pub(crate) fn by_address(&self, address: IpAddr) -> Option<EndpointId> {
+        self.by_address.get(&(SliceId::DEFAULT, address)).copied()
+    }
+
+    pub(crate) fn by_v4(&self, address: Ipv4Addr) -> Option<&Known> {
+        self.get(self.by_address(IpAddr::V4(address))?)
+    }
+
+    pub(crate) fn by_name(&self, name: &Name) -> Option<EndpointId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn at(&self, place: Location) -> &[EndpointId] {
+        self.by_place.get(&place).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn insert(&mut self, known: Known) {
+        let id = known.endpoint.id;
+        self.remove(id);
+        let e = &known.endpoint;
+        self.by_mac.insert((e.slice, e.mac), id);
+        if let Some(name) = &e.name {
+            self.by_name.insert(name.clone(), id);
+        }
+        if let Some(binding) = &e.binding {
+            for a in &binding.addresses {
+                self.by_address.insert((e.slice, *a), id);
+            }
+            self.by_place.entry(binding.location).or_default().push(id);
+        }
+        self.all.insert(id, known);
+    }
+
+    pub(crate) fn remove(&mut self, id: EndpointId) -> Option<Known> {
+        let known = self.all.remove(&id)?;
+        let e = &known.endpoint;
+        self.by_mac.remove(&(e.slice, e.mac));
+        if let Some(name) = &e.name {
+            self.by_name.remove(name);
+        }
+        if let Some(binding) = &e.binding {
+            for a in &binding.addresses {
+                if self.by_address.get(&(e.slice, *a)) == Some(&id) {
+                    self.by_address.remove(&(e.slice, *a));
+                }
+            }
+            if let Some(there) = self.by_place.get_mut(&binding.location) {
+                there.retain(|other| *other != id);
+                if there.is_empty() {
+                    self.by_place.remove(&binding.location);
+                }
+            }
+        }
+        Some(known)
+    }
+
+    /// Changes one endpoint and keeps the indices right.
+    pub(crate) fn change<T>(&mut self, id: EndpointId, with: impl FnOnce(&mut Known) -> T) -> Option<T> {
+        let mut known = self.remove(id)?;
+        let out = with(&mut known);
+        self.insert(known);
+        Some(out)
+    }
+
+    /// Changes what no index depends on.
+    pub(crate) fn touch(&mut self, id: EndpointId) -> Option<&mut Known> {
+        self.all.get_mut(&id)
+    }
+}
+
+/// Which number stands for which set, and how many endpoints have it now.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    by_set: HashMap<(SliceId, MemberSet), ClassId>,
+    sets: BTreeMap<ClassId, Class>,
+    used: HashMap<ClassId, usize>,
+}
+
+impl Classes {
+    pub(crate) fn load(&mut self, class: Class) {
+        self.by_set.insert((class.slice, class.members.clone()), class.id);
+        self.sets.insert(class.id, class);
+    }
+
+    pub(crate) fn get(&self, id: ClassId) -> Option<&Class> {
+        self.sets.get(&id)
+    }
+
+    pub(crate) fn find(&self, slice: SliceId, members: &MemberSet) -> Option<ClassId> {
+        self.by_set.get(&(slice, members.clone())).copied()
+    }
+
+    /// The class of a set; the second value is the class to commit when it is new. `None` when all 4 million are used.
+    pub(crate) fn obtain(&mut self, slice: SliceId, members: &MemberSet) -> Option<(ClassId, Option<Class>)> {
+        if let Some(id) = self.find(slice, members) {
+            return Some((id, None));
+        }
+        let next = self.sets.last_key_value().map_or(ClassId::FIRST.get(), |(id, _)| id.get() + 1);
+        let class = Class { id: ClassId::new(next).ok()?, slice, members: members.clone() };
+        self.load(class.clone());
+        Some((class.id, Some(class)))
+    }
+
+    /// One more user; true when it is the first.
+    pub(crate) fn hold(&mut self, id: ClassId) -> bool {
+        let n = self.used.entry(id).or_default();
+        *n += 1;
+        *n == 1
+    }
+
+    /// One user less; true when it was the last.
+    pub(crate) fn release(&mut self, id: ClassId) -> bool {
+        match self.used.get_mut(&id) {
+            Some(n) if *n > 1 => {
+                *n -= 1;
+                false
+            }
+            Some(_) => {
+                self.used.remove(&id);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Classes somebody has now.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Class> {
+        self.used.keys().filter_map(|id| self.sets.get(id))
+    }
+}

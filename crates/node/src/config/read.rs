@@ -1,0 +1,287 @@
+//! YAML to settings.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fseg_address::{AddressConfig, Pool};
+use fseg_admission::{AdmissionConfig, LocationRule};
+use fseg_control::{ExitConfig, PortConfig, SiteConfig, SwitchConfig};
+use fseg_model::{Dpid, Mac, Name, PortKind, PortNo};
+use fseg_pipeline::{NatMode, SwitchRole};
+use fseg_yaml::{MapReader, Value};
+use ipnet::Ipv4Net;
+
+use super::{ApiTls, BridgeConfig, BridgePort, NodeConfig};
+
+/// The node's own stack at its bridge; the last octet tells it from the router's and the switches' addresses.
+const OWN_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 3, 0, 1]);
+
+pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
+    let mut map = root.as_map()?;
+    let site = map.required("site").and_then(|v| v.parse::<Name>());
+    let state = path(map.optional("state")).unwrap_or_else(|| "/var/lib/fseg".into());
+    let policy = path(map.optional("policy"));
+    let network_name = map.optional("name").and_then(|v| v.as_text());
+    let openflow = map.optional("openflow").and_then(|v| v.parse_list::<SocketAddr>());
+    let api = map.section("api").and_then(|v| v.as_map()).map(api);
+    let network = map.required("network").and_then(|v| v.as_map()).and_then(network);
+    let admission = map.section("admission").and_then(|v| v.as_map()).map(admission).unwrap_or_default();
+    let locations = map.section("locations").and_then(|v| v.as_list()).unwrap_or_default();
+    let locations: Vec<LocationRule> = locations.iter().filter_map(|v| location(v.as_map()?)).collect();
+    let openflow =
+        openflow.unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6653)]);
+    let mut switches = Vec::new();
+    let mut bridges = Vec::new();
+    let list = map.required("switches");
+    for value in list.as_ref().and_then(|v| v.as_list()).unwrap_or_default() {
+        if let Some((switch, bridge)) = value.as_map().and_then(|m| switch(m, &openflow)) {
+            if switches.iter().any(|s: &SwitchConfig| s.name == switch.name || s.dpid == switch.dpid) {
+                value.error(format!("switch `{}`: another switch has the same name or dpid", switch.name));
+            }
+            switches.push(switch);
+            bridges.extend(bridge);
+        }
+    }
+    if let Some(list) = &list {
+        let nodes = switches.iter().filter(|s| s.role == SwitchRole::Node).count();
+        if nodes != 1 {
+            list.error_with_help(
+                format!("{nodes} switches have `role: node`, expected one"),
+                "the node's own bridge has the portal's port and the exits",
+            );
+        }
+        for s in &switches {
+            for (name, _) in &s.via {
+                if !switches.iter().any(|other| other.name == *name) {
+                    list.error(format!("switch `{}` has an uplink to `{name}`, which does not exist", s.name));
+                }
+            }
+        }
+    }
+    map.finish();
+    let (api_unix, api_tls) = api.unwrap_or_default();
+    let site = site?;
+    let network = network?;
+    Some(NodeConfig {
+        network_name: network_name.unwrap_or_else(|| site.to_string()),
+        domain: network.address.domain.clone(),
+        upstream: network.upstream,
+        site: SiteConfig {
+            site,
+            router: network.address.router,
+            inner: network.inner,
+            switches,
+            strangers_per_port: network.address.max_strangers_per_place as usize,
+            address: network.address,
+            admission,
+            locations,
+        },
+        state,
+        openflow,
+        api_unix: api_unix.unwrap_or_else(|| "/run/fseg/api.sock".into()),
+        api_tls,
+        bridges,
+        policy,
+    })
+}
+
+fn path(value: Option<Value<'_>>) -> Option<PathBuf> {
+    value.and_then(|v| v.as_text()).map(PathBuf::from)
+}
+
+fn api(mut map: MapReader<'_>) -> (Option<PathBuf>, Option<ApiTls>) {
+    let unix = path(map.optional("unix"));
+    let listen = map.optional("listen").and_then(|v| v.parse::<SocketAddr>());
+    let certificate = map.optional("certificate");
+    let key = map.optional("key");
+    let names = map.optional("names").and_then(|v| v.parse_list::<String>()).unwrap_or_default();
+    let span = map.span();
+    if certificate.is_some() != key.is_some() {
+        map.reader().error(span, "`certificate` and `key` belong together: give both or none");
+    }
+    let files = path(certificate).zip(path(key));
+    map.finish();
+    (unix, listen.map(|listen| ApiTls { listen, files, names }))
+}
+
+struct Network {
+    address: AddressConfig,
+    inner: Vec<Ipv4Net>,
+    upstream: Vec<SocketAddr>,
+}
+
+fn network(mut map: MapReader<'_>) -> Option<Network> {
+    let span = map.span();
+    let prefix_value = map.required("prefix");
+    let prefix = prefix_value.as_ref().and_then(|v| v.parse::<Ipv4Net>());
+    let router = map.required("router").and_then(|v| v.parse::<Ipv4Addr>());
+    let pools = map.required("pools").and_then(|v| v.as_list()).unwrap_or_default();
+    let pools: Vec<Pool> = pools.iter().filter_map(|v| pool(v.as_map()?, prefix?)).collect();
+    let networks = map.optional("networks").and_then(|v| v.parse_list::<Ipv4Net>()).unwrap_or_default();
+    let lease = map.optional("lease").and_then(|v| v.as_duration());
+    let stranger_lease = map.optional("stranger-lease").and_then(|v| v.as_duration());
+    let domain = map.optional("domain").and_then(|v| v.as_text());
+    let mtu = map.optional("mtu").and_then(|v| v.as_u64_in(576..=9000)).map(|n| n as u16);
+    let strangers = map.optional("strangers-per-port").and_then(|v| v.as_u64_in(1..=10_000));
+    let upstream = map.optional("dns").and_then(|v| v.parse_list::<SocketAddr>()).unwrap_or_default();
+    let reader = map.reader();
+    map.finish();
+    let (prefix, router) = (prefix?, router?);
+    if prefix.trunc() != prefix {
+        let value = prefix_value?;
+        value.error_with_help(format!("`{prefix}` has host bits set"), format!("write {}", prefix.trunc()));
+    }
+    let mut address = AddressConfig::flat(router, prefix);
+    address.pools = pools;
+    address.domain = domain;
+    address.mtu = mtu;
+    if let Some(lease) = lease {
+        address.lease = lease;
+    }
+    if let Some(lease) = stranger_lease {
+        address.stranger_lease = lease;
+    }
+    if let Some(n) = strangers {
+        address.max_strangers_per_place = n as u32;
+    }
+    address.portal_api = Some(format!("http://{router}/captive-portal/api"));
+    if let Err(e) = address.check() {
+        reader.error(span, e.to_string());
+    }
+    let inner = std::iter::once(prefix).chain(networks).collect();
+    Some(Network { address, inner, upstream })
+}
+
+fn pool(mut map: MapReader<'_>, prefix: Ipv4Net) -> Option<Pool> {
+    let name = map.optional("name").and_then(|v| v.as_text()).unwrap_or_else(|| "default".into());
+    let first = map.required("first").and_then(|v| v.parse::<Ipv4Addr>());
+    let last = map.required("last").and_then(|v| v.parse::<Ipv4Addr>());
+    map.finish();
+    Some(Pool { name, prefix, first: first?, last: last? })
+}
+
+fn admission(mut map: MapReader<'_>) -> AdmissionConfig {
+    let mut config = AdmissionConfig::default();
+    let mut duration = |key, field: &mut Duration| {
+        if let Some(d) = map.optional(key).and_then(|v| v.as_duration()) {
+            *field = d;
+        }
+    };
+    duration("session", &mut config.session);
+    duration("idle", &mut config.idle);
+    duration("readmit", &mut config.readmit);
+    duration("lockout-window", &mut config.lockout.window);
+    duration("lockout-time", &mut config.lockout.ban);
+    if let Some(n) = map.optional("lockout-attempts").and_then(|v| v.as_u64_in(1..=1000)) {
+        config.lockout.attempts = n as u32;
+    }
+    map.finish();
+    config
+}
+
+fn location(mut map: MapReader<'_>) -> Option<LocationRule> {
+    let place = map.required("place").and_then(|v| v.parse());
+    let name = map.required("name").and_then(|v| v.parse());
+    let mac = map.optional("mac").and_then(|v| v.parse());
+    let roles = map.optional("roles").and_then(|v| v.parse_list::<Name>()).unwrap_or_default();
+    map.finish();
+    Some(LocationRule { place: place?, name: name?, mac, roles: BTreeSet::from_iter(roles) })
+}
+
+fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConfig, Option<BridgeConfig>)> {
+    let name = map.required("name").and_then(|v| v.parse::<Name>());
+    let dpid = map.required("dpid").and_then(|v| v.parse::<Dpid>());
+    let role = match map.optional("role") {
+        None => SwitchRole::Access,
+        Some(v) => match v.as_str() {
+            Some("access") => SwitchRole::Access,
+            Some("node") => SwitchRole::Node,
+            _ => {
+                v.error("a switch's role is `access` or `node`");
+                SwitchRole::Access
+            }
+        },
+    };
+    let database = map.optional("ovsdb").and_then(|v| v.as_text());
+    let bridge = map.optional("bridge").and_then(|v| v.as_text());
+    let datapath = map.optional("datapath").and_then(|v| v.as_text()).unwrap_or_else(|| "system".into());
+    let controllers = map.optional("controllers").and_then(|v| v.parse_list::<String>());
+    let (mut ports, mut via, mut devices) = (Vec::new(), Vec::new(), Vec::new());
+    for value in map.required("ports").and_then(|v| v.as_list()).unwrap_or_default() {
+        let Some((port, device, leads_to)) = value.as_map().and_then(port) else { continue };
+        if ports.iter().any(|p: &PortConfig| p.number == port.number || p.name == port.name) {
+            value.error(format!("port `{}`: another port has the same name or number", port.name));
+        }
+        via.extend(leads_to.into_iter().map(|to| (to, port.number)));
+        devices.push(BridgePort {
+            number: port.number.0,
+            device,
+            internal: port.kind == PortKind::Service,
+            mac: port.mac.map(|m| m.to_string()),
+        });
+        ports.push(port);
+    }
+    map.finish();
+    let (name, dpid) = (name?, dpid?);
+    let bridge = database.map(|database| BridgeConfig {
+        switch: name.clone(),
+        dpid,
+        database,
+        bridge: bridge.unwrap_or_else(|| name.to_string()),
+        datapath,
+        controllers: controllers.unwrap_or_else(|| openflow.iter().map(|a| format!("tcp:{a}")).collect()),
+        ports: devices,
+    });
+    Some((SwitchConfig { name, dpid, role, ports, via }, bridge))
+}
+
+fn port(mut map: MapReader<'_>) -> Option<(PortConfig, String, Vec<Name>)> {
+    let number = map.required("number").and_then(|v| v.as_u64_in(1..=0xfeff));
+    let name = map.required("name").and_then(|v| v.parse::<Name>());
+    let device = map.optional("device").and_then(|v| v.as_text());
+    let kind = match map.optional("kind") {
+        None => PortKind::Access,
+        Some(v) => match v.as_str() {
+            Some("access") => PortKind::Access,
+            Some("shared") => PortKind::Shared,
+            Some("uplink") => PortKind::Uplink,
+            Some("service") => PortKind::Service,
+            Some("legacy") => PortKind::Legacy,
+            _ => {
+                v.error("a port's kind is `access`, `shared`, `uplink`, `service` or `legacy`");
+                PortKind::Access
+            }
+        },
+    };
+    let to = map.optional("to").and_then(|v| v.parse_list::<Name>()).unwrap_or_default();
+    let exit = (kind == PortKind::Legacy).then(|| exit(&mut map));
+    map.finish();
+    let (number, name) = (PortNo(u32::try_from(number?).ok()?), name?);
+    let exit = match exit {
+        Some(exit) => Some(exit?),
+        None => None,
+    };
+    let mac = (kind == PortKind::Service).then_some(OWN_MAC);
+    let device = device.unwrap_or_else(|| name.to_string());
+    Some((PortConfig { number, name, kind, mac, exit }, device, to))
+}
+
+fn exit(map: &mut MapReader<'_>) -> Option<ExitConfig> {
+    let address = map.required("address").and_then(|v| v.parse::<Ipv4Addr>());
+    let gateway = map.required("gateway").and_then(|v| v.parse::<Ipv4Addr>());
+    let networks = map.required("networks").and_then(|v| v.parse_list::<Ipv4Net>());
+    let mode = map.required("mode").and_then(|v| match v.as_str() {
+        Some("route") => Some(NatMode::Route),
+        Some("nat") => Some(NatMode::Nat),
+        _ => {
+            v.error_with_help(
+                "an exit's mode is `route` or `nat`",
+                "`route` when the outside has a route back to the endpoints' addresses, `nat` when it has not",
+            );
+            None
+        }
+    });
+    Some(ExitConfig { address: address?, gateway: gateway?, mode: mode?, networks: networks? })
+}

@@ -1,0 +1,295 @@
+//! The thread that owns the controller and the store.
+//!
+//! Everything that changes the world passes through here in one order. Inputs that wait are taken together, and what they
+//! change is committed once (group commit) before any of it is sent or said.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fseg_control::{Answer, Change, Controller, Effect, Event, Input, Now, Presence, Ticket};
+use fseg_model::{Dpid, Mono, Wall};
+use fseg_openflow::Message;
+use fseg_store::Store;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use crate::persist;
+
+/// How many inputs may wait. A sender waits for room, and with it the switch or person behind it.
+const WAITING: usize = 4096;
+/// How many inputs are taken together at most.
+const TOGETHER: usize = 512;
+/// How many changes may wait for a store that does not take them.
+const BACKLOG: usize = 100_000;
+
+type Question = Box<dyn FnOnce(&mut Controller, Now) + Send>;
+type StoreJob = Box<dyn FnOnce(&mut dyn Store) + Send>;
+
+enum Job {
+    Input(Input),
+    Ask(Question),
+    Store(StoreJob),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NoAnswer {
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+    /// What was asked could not be made durable, so it is not acknowledged.
+    #[error("the store does not accept changes at the moment; see `fseg health`")]
+    NotDurable,
+}
+
+/// Where messages for switches go.
+#[derive(Clone, Default)]
+pub struct Outlets(Arc<Mutex<HashMap<Dpid, (u64, mpsc::Sender<Vec<Message>>)>>>);
+
+impl Outlets {
+    /// A switch is connected: its messages go here from now on.
+    pub fn connect(&self, dpid: Dpid, connection: u64, outlet: mpsc::Sender<Vec<Message>>) {
+        self.lock().insert(dpid, (connection, outlet));
+    }
+
+    /// A connection is gone.
+    pub fn disconnect(&self, dpid: Dpid, connection: u64) {
+        let mut map = self.lock();
+        if map.get(&dpid).is_some_and(|(c, _)| *c == connection) {
+            map.remove(&dpid);
+        }
+    }
+
+    fn send(&self, dpid: Dpid, connection: u64, messages: Vec<Message>) {
+        let mut map = self.lock();
+        let Some((current, outlet)) = map.get(&dpid) else { return };
+        if *current == connection && outlet.try_send(messages).is_err() {
+            // It does not read what it is sent. Without its outlet the connection closes; when it comes back it is read.
+            warn!(%dpid, "the switch does not take its messages; closing the connection");
+            map.remove(&dpid);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Dpid, (u64, mpsc::Sender<Vec<Message>>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The process's clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts counting.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Now, by both clocks.
+    pub fn now(self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { wall: Wall(millis(wall)), mono: Mono(millis(self.0.elapsed())) }
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+type Waiters = Arc<Mutex<HashMap<Ticket, oneshot::Sender<Result<Answer, NoAnswer>>>>>;
+
+/// A way to the controller.
+#[derive(Clone)]
+pub struct Core {
+    jobs: mpsc::Sender<Job>,
+    waiters: Waiters,
+    next_ticket: Arc<AtomicU64>,
+    /// The clocks.
+    pub clock: Clock,
+    /// Where switches' messages go.
+    pub outlets: Outlets,
+    store_ok: Arc<AtomicBool>,
+}
+
+impl Core {
+    /// Starts the thread. `on_event` is called for everything that happens, `on_presence` when somebody came, went or got
+    /// a name; in order, and neither may block.
+    pub fn start(
+        controller: Controller,
+        store: Box<dyn Store>,
+        clock: Clock,
+        on_event: Box<dyn Fn(&Event) + Send>,
+        on_presence: Box<dyn Fn(&Presence) + Send>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (jobs, inbox) = mpsc::channel(WAITING);
+        let core = Self {
+            jobs,
+            waiters: Waiters::default(),
+            next_ticket: Arc::default(),
+            clock,
+            outlets: Outlets::default(),
+            store_ok: Arc::new(AtomicBool::new(true)),
+        };
+        let worker = Worker {
+            controller,
+            store,
+            clock,
+            on_event,
+            on_presence,
+            waiters: core.waiters.clone(),
+            outlets: core.outlets.clone(),
+            store_ok: core.store_ok.clone(),
+            backlog: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name("core".into()).spawn(move || worker.run(inbox))?;
+        Ok((core, thread))
+    }
+
+    /// True while the store takes changes.
+    pub fn store_ok(&self) -> bool {
+        self.store_ok.load(Ordering::Relaxed)
+    }
+
+    /// Hands in something that happened; waits while too much is waiting already.
+    pub async fn input(&self, input: Input) -> Result<(), NoAnswer> {
+        self.jobs.send(Job::Input(input)).await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Hands in what somebody wants, and waits for the answer.
+    pub async fn submit(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, NoAnswer> {
+        let ticket = Ticket(self.next_ticket.fetch_add(1, Ordering::Relaxed));
+        let (tx, rx) = oneshot::channel();
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, tx);
+        // A caller that gives up leaves its waiter behind; this takes it away.
+        let _guard = Forget(&self.waiters, ticket);
+        self.input(input(ticket)).await?;
+        rx.await.unwrap_or(Err(NoAnswer::Stopping))
+    }
+
+    /// Asks the controller something.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Controller, Now) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let (tx, rx) = oneshot::channel();
+        let job: Question = Box::new(move |controller, now| {
+            let _ = tx.send(question(controller, now)); // the asker may be gone
+        });
+        self.jobs.send(Job::Ask(job)).await.map_err(|_| NoAnswer::Stopping)?;
+        rx.await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Uses the store, in turn with the controller's commits.
+    pub async fn store<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let (tx, rx) = oneshot::channel();
+        let job: StoreJob = Box::new(move |store| {
+            let _ = tx.send(job(store)); // the asker may be gone
+        });
+        self.jobs.send(Job::Store(job)).await.map_err(|_| NoAnswer::Stopping)?;
+        rx.await.map_err(|_| NoAnswer::Stopping)
+    }
+}
+
+struct Forget<'a>(&'a Waiters, Ticket);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+struct Worker {
+    controller: Controller,
+    store: Box<dyn Store>,
+    clock: Clock,
+    on_event: Box<dyn Fn(&Event) + Send>,
+    on_presence: Box<dyn Fn(&Presence) + Send>,
+    waiters: Waiters,
+    outlets: Outlets,
+    store_ok: Arc<AtomicBool>,
+    backlog: Vec<Change>,
+}
+
+impl Worker {
+    fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+        self.carry_out();
+        let mut jobs = Vec::with_capacity(TOGETHER);
+        while inbox.blocking_recv_many(&mut jobs, TOGETHER) > 0 {
+            let mut questions = Vec::new();
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Input(input) => self.controller.handle(input, self.clock.now()),
+                    Job::Ask(question) => questions.push(question),
+                    Job::Store(job) => job(self.store.as_mut()),
+                }
+            }
+            self.carry_out();
+            for question in questions {
+                question(&mut self.controller, self.clock.now());
+            }
+        }
+        info!("the controller has stopped");
+    }
+
+    fn carry_out(&mut self) {
+        let mut durable = true;
+        let effects = self.controller.flush();
+        if !self.backlog.is_empty() && !matches!(effects.first(), Some(Effect::Commit(_))) {
+            // Nothing new to write: try again what waits.
+            self.commit(vec![]);
+        }
+        for effect in effects {
+            match effect {
+                Effect::Commit(changes) => durable = self.commit(changes),
+                Effect::Send { dpid, connection, messages } => self.outlets.send(dpid, connection, messages),
+                Effect::Reply { dpid, connection, message } => {
+                    if durable {
+                        self.outlets.send(dpid, connection, vec![message]);
+                    }
+                }
+                Effect::Answer(ticket, answer) => {
+                    let waiter = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+                    if let Some(waiter) = waiter {
+                        let answer = if durable { Ok(answer) } else { Err(NoAnswer::NotDurable) };
+                        let _ = waiter.send(answer); // the asker may be gone
+                    }
+                }
+                Effect::Event(event) => (self.on_event)(&event),
+                Effect::Presence(presence) => (self.on_presence)(&presence),
+            }
+        }
+    }
+
+    /// Writes changes, after those that could not be written before. What runs keeps running when the store does not
+    /// take them; they wait, and nothing that depends on them is acknowledged.
+    fn commit(&mut self, changes: Vec<Change>) -> bool {
+        self.backlog.extend(changes);
+        let batch: Vec<_> = self.backlog.iter().map(persist::to_store).collect();
+        match self.store.commit(&batch) {
+            Ok(()) => {
+                if !self.store_ok.swap(true, Ordering::Relaxed) {
+                    info!(changes = batch.len(), "the store takes changes again");
+                }
+                self.backlog.clear();
+                true
+            }
+            Err(e) => {
+                if self.store_ok.swap(false, Ordering::Relaxed) {
+                    error!(error = %e, "the store does not take changes; traffic goes on, nothing new is acknowledged");
+                }
+                if self.backlog.len() > BACKLOG {
+                    let lost = self.backlog.len() - BACKLOG;
+                    error!(lost, "too many changes wait for the store; the oldest are given up");
+                    self.backlog.drain(..lost);
+                }
+                false
+            }
+        }
+    }
+}

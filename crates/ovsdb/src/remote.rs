@@ -1,0 +1,73 @@
+//! Where a server listens.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::OvsdbError;
+
+/// Where a server listens: `unix:/run/openvswitch/db.sock`, `tcp:127.0.0.1:6640`, `tcp:[::1]:6640`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A host (name or address, without brackets) and a port.
+    Tcp(String, u16),
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "tcp:{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for Remote {
+    type Err = OvsdbError;
+    fn from_str(text: &str) -> Result<Self, OvsdbError> {
+        let refuse = || OvsdbError::Remote(text.chars().take(200).collect());
+        match text.split_once(':') {
+            Some(("unix", path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
+            Some(("tcp", rest)) => {
+                let (host, port) = rest.rsplit_once(':').ok_or_else(refuse)?;
+                let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+                let valid = match bare {
+                    Some(h) => h.parse::<std::net::Ipv6Addr>().is_ok(),
+                    None => !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']),
+                };
+                let port = port.parse().ok().filter(|&p| p > 0).ok_or_else(refuse)?;
+                if valid { Ok(Self::Tcp(bare.unwrap_or(host).into(), port)) } else { Err(refuse()) }
+            }
+            _ => Err(refuse()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_are_read_and_written() {
+        for text in ["unix:/run/db.sock", "tcp:127.0.0.1:6640", "tcp:[::1]:6640", "tcp:ovs.example:1"] {
+            assert_eq!(text.parse::<Remote>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "unix:",
+            "tcp:",
+            "tcp:1.2.3.4",
+            "tcp::6640",
+            "tcp:a:0",
+            "tcp:a:70000",
+            "tcp:::1:6640",
+            "ssl:a:1",
+            "tcp:[x]:1",
+        ] {
+            assert!(bad.parse::<Remote>().is_err(), "{bad:?} was accepted");
+        }
+    }
+}

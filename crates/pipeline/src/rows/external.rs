@@ -1,0 +1,141 @@
+//! The outside: which class an outside address has, and the way there and back.
+
+use fseg_model::{PortKind, WatchLevel};
+use fseg_openflow::{CtAction, CtZone, NatAction, NatKind};
+use fseg_openflow::{Action, Field, Instruction, Match};
+use ipnet::IpNet;
+
+use super::{FULL, Rows, arp, guard, ip, locate, metered, nat, prefix, send_by, set, set_mac};
+use crate::bits;
+use crate::cookie::{Owner, SystemRow};
+use crate::desired::Row;
+use crate::fabric::{Exit, ExternalFacts, Fabric, NatMode, PortFacts, ROUTER_MAC, SwitchFacts};
+use crate::meter;
+use crate::table::Table;
+
+/// The rows of all prefixes of one class on one switch.
+pub fn external_rows(fabric: &Fabric, switch: &SwitchFacts, class: u32, externals: &[ExternalFacts]) -> Vec<Row> {
+    let mut rows = Rows::of(Owner::External(class));
+    for external in externals {
+        let (IpNet::V4(net), Some(place)) = (external.prefix, external.exit) else { continue };
+        let Some(home) = fabric.switch(place.switch) else { continue };
+        let Some(exit) = home.port(place.port).and_then(|p| p.exit.as_ref()) else { continue };
+        let source = bits::source(external.slice, WatchLevel::Log, external.class);
+        let len = u16::from(net.prefix_len());
+        let from = |m| prefix(m, Field::Ipv4Src, net.network(), net.prefix_len());
+        let way = if place.switch == switch.dpid {
+            let m = from(ip().with(Field::InPort, place.port.0));
+            rows.add(Table::Guard, guard::OUTSIDE + len, m, arrive(exit, source));
+            exit.gateway_mac.map(|gateway| leave(exit, place.port.0, gateway))
+        } else {
+            for port in switch.ports_of(PortKind::Uplink) {
+                let m = from(ip().with(Field::InPort, port.number.0))
+                    .with(Field::EthSrc, home.fabric_mac().to_u64())
+                    .with(Field::EthDst, switch.fabric_mac().to_u64());
+                let known = vec![
+                    Instruction::WriteMetadata { value: source, mask: bits::SOURCE_MASK },
+                    Instruction::GotoTable(Table::Locate.number()),
+                ];
+                rows.add(Table::Guard, guard::OUTSIDE + len, m, known);
+            }
+            fabric.way(switch.dpid, place.switch).map(|(port, mac)| send_by(port, switch.fabric_mac(), mac))
+        };
+        // Without a known next hop there is no row: the packet is denied and logged rather than sent nowhere.
+        if let Some(actions) = way {
+            rows.add(
+                Table::Locate,
+                locate::PREFIX + len,
+                prefix(ip(), Field::Ipv4Dst, net.network(), net.prefix_len()),
+                vec![
+                    Instruction::ApplyActions(actions),
+                    Instruction::WriteMetadata {
+                        value: bits::destination(WatchLevel::Log, external.class),
+                        mask: bits::DESTINATION_MASK,
+                    },
+                    Instruction::GotoTable(Table::Track.number()),
+                ],
+            );
+        }
+    }
+    rows.done()
+}
+
+fn arrive(exit: &Exit, source: u64) -> Vec<Instruction> {
+    match exit.mode {
+        NatMode::Route => vec![
+            Instruction::WriteMetadata { value: source, mask: bits::SOURCE_MASK },
+            Instruction::GotoTable(Table::Locate.number()),
+        ],
+        // Translated back first; what has no translation keeps the exit's own address as destination and ends there.
+        NatMode::Nat => vec![Instruction::ApplyActions(vec![
+            set(Field::Metadata, source),
+            Action::Ct(CtAction {
+                zone: CtZone::Immediate(bits::zone_exit(exit.number)),
+                table: Some(Table::Locate.number()),
+                exec: vec![Action::Nat(NatAction::default())],
+                ..CtAction::default()
+            }),
+        ])],
+    }
+}
+
+fn leave(exit: &Exit, port: u32, gateway: fseg_model::Mac) -> Vec<Action> {
+    let mut actions = send_by(fseg_model::PortNo(port), ROUTER_MAC, gateway);
+    actions.push(Action::DecNwTtl);
+    if exit.mode == NatMode::Nat {
+        actions.push(set(bits::EXIT, exit.number));
+    }
+    actions
+}
+
+/// Rows of the exits of one switch that do not depend on the policy: neighbours, translation, refusal of inner
+/// addresses.
+pub fn exit_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)> {
+    let mut neighbours = Rows::of(Owner::System(SystemRow::ExitNeighbour));
+    let mut refused = Rows::of(Owner::System(SystemRow::OutsideSpoof));
+    for (port, exit) in exits(switch) {
+        let ask = arp().with(Field::InPort, port.number.0);
+        let asked = ask.clone().with(Field::ArpOp, 1_u16).with(Field::ArpTpa, u32::from(exit.address));
+        let answer = vec![Instruction::GotoTable(Table::Answer.number())];
+        neighbours.add(Table::Guard, guard::SERVICE, asked, answer);
+        let learned = ask.with(Field::ArpOp, 2_u16).with(Field::ArpSpa, u32::from(exit.gateway));
+        neighbours.add(Table::Guard, guard::SERVICE, learned, metered(meter::control(port.number).id, FULL));
+        if exit.mode == NatMode::Nat {
+            neighbours.add(
+                Table::Emit,
+                200,
+                ip().with(bits::EXIT, exit.number),
+                vec![Instruction::ApplyActions(vec![
+                    Action::Ct(CtAction {
+                        commit: true,
+                        zone: CtZone::Immediate(bits::zone_exit(exit.number)),
+                        exec: vec![nat(NatKind::Src, exit.address, None)],
+                        ..CtAction::default()
+                    }),
+                    set_mac(Field::EthSrc, ROUTER_MAC),
+                    Action::Output { port: port.number.0, max_len: FULL },
+                ])],
+            );
+        }
+        for net in &fabric.inner {
+            let m = prefix(
+                ip().with(Field::InPort, port.number.0),
+                Field::Ipv4Src,
+                net.network(),
+                net.prefix_len(),
+            );
+            refused.add(Table::Guard, guard::SERVICE - 1, m, vec![]);
+        }
+        refused.add(Table::Guard, guard::PORT_REST, Match::new().with(Field::InPort, port.number.0), vec![]);
+    }
+    vec![
+        (Owner::System(SystemRow::ExitNeighbour), neighbours.done()),
+        (Owner::System(SystemRow::OutsideSpoof), refused.done()),
+    ]
+}
+
+// The exits of a switch.
+fn exits(switch: &SwitchFacts) -> impl Iterator<Item = (&PortFacts, &Exit)> {
+    switch.ports_of(PortKind::Legacy).filter_map(|p| p.exit.as_ref().map(|e| (p, e)))
+}
+

@@ -1,0 +1,142 @@
+//! A permit's rows: products of classes and services while they are few, conjunctions when they are many.
+//!
+//! Every permit has a priority of its own. It decides nothing (all rows permit) but keeps permits apart: two permits for
+//! the same pair have two rows with two counters, and conjunctions of different permits never mix (ovs-fields(7),
+//! "Conjunctive Match Fields").
+
+use fseg_model::ServiceTerm;
+use fseg_openflow::{Action, Field, Instruction, Match};
+
+use super::{Rows, ip};
+use crate::bits;
+use crate::cookie::Owner;
+use crate::desired::Row;
+use crate::fabric::PermitFacts;
+use crate::table::Table;
+
+/// How a permit becomes rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermitShape {
+    /// One row per source class, destination class and service mask.
+    Product(usize),
+    /// One row per source class, per destination class, per service mask, and one more.
+    Conjunction(usize),
+}
+
+impl PermitShape {
+    /// How many rows.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Product(n) | Self::Conjunction(n) => n,
+        }
+    }
+}
+
+/// The cheaper of the two, with a liking for products: they need one lookup and their counters are finer.
+pub fn shape(permit: &PermitFacts) -> PermitShape {
+    let services = service_masks(&permit.terms).len();
+    let (from, to) = (permit.from.len(), permit.to.len());
+    let product = from * to * services;
+    let sum = from + to + services + 1;
+    if product <= 16 || product <= 2 * sum { PermitShape::Product(product) } else { PermitShape::Conjunction(sum) }
+}
+
+/// The rows of a permit: the same on every switch.
+pub fn permit_rows(permit: &PermitFacts) -> Vec<Row> {
+    let mut rows = Rows::of(Owner::Permit(permit.number));
+    let services = service_masks(&permit.terms);
+    if permit.from.is_empty() || permit.to.is_empty() || services.is_empty() {
+        return rows.done(); // nobody yet: nothing to permit
+    }
+    let priority = 1_000 + (permit.number % 64_000) as u16;
+    let from: Vec<_> = permit.from.iter().map(|c| u64::from(permit.slice.0) << 48 | u64::from(c.get()) << 24).collect();
+    let to: Vec<_> = permit.to.iter().map(|c| u64::from(c.get())).collect();
+    let pass = || vec![Instruction::GotoTable(Table::Inspect.number())];
+    match shape(permit) {
+        PermitShape::Product(_) => {
+            for &f in &from {
+                for &t in &to {
+                    for s in &services {
+                        let mask = bits::PERMIT_SOURCE_MASK | bits::PERMIT_DESTINATION_MASK;
+                        let m = s.clone().with_masked(Field::Metadata, f | t, mask);
+                        rows.add(Table::Permit, priority, m, pass());
+                    }
+                }
+            }
+        }
+        PermitShape::Conjunction(_) => {
+            let clause = |clause| {
+                let part = Action::Conjunction { id: permit.number, clause, of: 3 };
+                vec![Instruction::ApplyActions(vec![part])]
+            };
+            for &f in &from {
+                let m = ip().with_masked(Field::Metadata, f, bits::PERMIT_SOURCE_MASK);
+                rows.add(Table::Permit, priority, m, clause(1));
+            }
+            for &t in &to {
+                let m = ip().with_masked(Field::Metadata, t, bits::PERMIT_DESTINATION_MASK);
+                rows.add(Table::Permit, priority, m, clause(2));
+            }
+            for s in services {
+                rows.add(Table::Permit, priority, s, clause(3));
+            }
+            rows.add(Table::Permit, priority, ip().with(Field::ConjId, permit.number), pass());
+        }
+    }
+    rows.done()
+}
+
+/// The fewest matches on protocol and port registers that cover the terms.
+fn service_masks(terms: &[ServiceTerm]) -> Vec<Match> {
+    let mut out: Vec<Match> = Vec::new();
+    let mut add = |m: Match| {
+        if !out.contains(&m) {
+            out.push(m);
+        }
+    };
+    for term in terms {
+        let Some(protocol) = term.protocol else {
+            return vec![ip()]; // any service: nothing else matters
+        };
+        let m = ip().with(bits::SERVICE_PROTOCOL, protocol.0);
+        for (value, mask) in term.ports.masks() {
+            add(m.clone().with_masked(bits::SERVICE_PORT, value, u32::from(mask)));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use fseg_model::{ClassId, SliceId};
+
+    use super::*;
+
+    fn permit(from: u32, to: u32, terms: &[&str]) -> PermitFacts {
+        let classes = |n| (0..n).map(|i| ClassId::new(16 + i).unwrap()).collect();
+        PermitFacts {
+            number: 5,
+            slice: SliceId::DEFAULT,
+            from: classes(from),
+            to: classes(to),
+            terms: terms.iter().map(|t| t.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn an_empty_side_permits_nothing() {
+        assert!(permit_rows(&permit(0, 3, &["any"])).is_empty());
+        assert!(permit_rows(&permit(3, 0, &["any"])).is_empty());
+        assert!(permit_rows(&permit(3, 3, &[])).is_empty());
+    }
+
+    #[test]
+    fn rows_are_as_many_as_announced() {
+        for p in [permit(1, 1, &["tcp/80"]), permit(4, 4, &["tcp/80"]), permit(40, 30, &["tcp/80", "udp/5000-5100"]), permit(100, 1, &["any"])] {
+            assert_eq!(permit_rows(&p).len(), shape(&p).rows());
+            assert!(permit_rows(&p).iter().all(|r| crate::table::violation(r).is_none()));
+        }
+        assert!(matches!(shape(&permit(100, 100, &["tcp/80"])), PermitShape::Conjunction(202)));
+        assert!(matches!(shape(&permit(100, 1, &["tcp/80"])), PermitShape::Product(100)));
+    }
+}

@@ -1,0 +1,112 @@
+//! From text to a checked policy.
+//!
+//! One file per section. Each section is read completely before names are looked up, so that order in the file does not
+//! matter, and everything wrong is reported at once. A policy comes out only when there is no error at all.
+
+mod externals;
+mod graph;
+mod groups;
+mod names;
+mod permits;
+mod services;
+mod tests;
+mod unused;
+
+use std::collections::BTreeMap;
+
+use fseg_model::Wall;
+use fseg_yaml::{Diagnostic, Limits, Reader, Source, Span, Value};
+
+use crate::{Policy, expiry_text};
+
+/// The most entries of one section.
+const MAX_ENTRIES: usize = 65_536;
+/// The most port ranges of one service or permit, after merging.
+const MAX_TERMS: usize = 256;
+
+/// What came out of checking a policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The policy, when there is no error.
+    pub policy: Option<Policy>,
+    /// Errors and warnings in the order of the file, at most [`fseg_yaml::MAX_DIAGNOSTICS`] and a line that counts the
+    /// rest.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Checked {
+    /// The policy with its warnings, or everything that was found.
+    pub fn into_result(self) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+        match self.policy {
+            Some(policy) => Ok((policy, self.diagnostics)),
+            None => Err(self.diagnostics),
+        }
+    }
+}
+
+/// Checks a policy file. Whether permits have expired is not looked at: see [`check_at`].
+pub fn check(source: &Source) -> Checked {
+    run(source, None)
+}
+
+/// Checks a policy file, and warns of permits that have expired at the time `now`.
+pub fn check_at(source: &Source, now: Wall) -> Checked {
+    run(source, Some(now))
+}
+
+fn run(source: &Source, now: Option<Wall>) -> Checked {
+    let reader = Reader::new(source);
+    let policy = read(&reader);
+    let policy = policy.filter(|_| !reader.has_errors());
+    if let Some(policy) = &policy {
+        unused::warn(&reader, policy);
+        if let Some(now) = now {
+            warn_of_expired(&reader, policy, now);
+        }
+    }
+    Checked { policy, diagnostics: reader.into_diagnostics() }
+}
+
+/// Reads everything that can be read. What comes out counts only when the reader has no errors.
+fn read(reader: &Reader<'_>) -> Option<Policy> {
+    let root = reader.parse(Limits::default())?;
+    let root = reader.value(&root);
+    if root.is_null() {
+        reader.error_with_help(Span::FILE, "the policy is empty", "write `permits: []` to permit nothing");
+        return None;
+    }
+    let mut file = root.as_map()?;
+    let groups = section(file.section("groups"), groups::read);
+    let services = section(file.section("services"), services::read);
+    let externals = section(file.section("externals"), |value| externals::read(value, &groups));
+    let permits = file.section("permits");
+    let tests = file.section("tests");
+    file.finish();
+
+    let groups = groups::resolve(reader, groups);
+    let services = services::resolve(reader, services);
+    let known = names::Known { groups: &groups, services: &services, externals: &externals };
+    let permits = permits.and_then(|value| permits::read(value, &known)).unwrap_or_default();
+    let tests = tests.and_then(|value| tests::read(value, &known)).unwrap_or_default();
+    let policy = Policy::new(groups, services, externals, permits, tests);
+    if !reader.has_errors() {
+        tests::warn_of_strangers(reader, &policy);
+    }
+    Some(policy)
+}
+
+/// A section of named entries; absent or empty means that there are none.
+fn section<K: Ord, T>(
+    value: Option<Value<'_>>,
+    read: impl FnOnce(Value<'_>) -> Option<BTreeMap<K, T>>,
+) -> BTreeMap<K, T> {
+    value.and_then(read).unwrap_or_default()
+}
+
+fn warn_of_expired(reader: &Reader<'_>, policy: &Policy, now: Wall) {
+    for permit in policy.permits.iter().filter(|permit| !permit.in_force(now)) {
+        let until = permit.expires.map(expiry_text).unwrap_or_default();
+        let message = format!("permit `{}` has expired (it held until {until}) and permits nothing", permit.id);
+        reader.warn(permit.span, message, "remove it, or give it a later date");
+    }
+}

@@ -1,0 +1,44 @@
+//! Warnings about what has no effect.
+
+use std::collections::BTreeSet;
+
+use fseg_model::Name;
+use fseg_yaml::Reader;
+
+use crate::{Member, Policy};
+
+/// Warns of groups, services and externals that no permit uses, not even through others.
+pub(super) fn warn(reader: &Reader<'_>, policy: &Policy) {
+    let sides = policy.permits.iter().flat_map(|p| p.from.iter().chain(&p.to));
+    let used = closure(sides, |name| {
+        let members = policy.groups.get(name).into_iter().flat_map(|group| &group.members);
+        members.filter_map(|member| if let Member::Group(nested) = member { Some(nested) } else { None }).collect()
+    });
+    let services = closure(policy.permits.iter().flat_map(|p| &p.services), |name| {
+        policy.services.get(name).into_iter().flat_map(|service| &service.lists).collect()
+    });
+    let help = "name it in a permit, or remove it";
+    for group in policy.groups.values().filter(|group| !used.contains(&group.name)) {
+        reader.warn(group.span, format!("group `{}` is used by no permit", group.name), help);
+    }
+    for external in policy.externals.values().filter(|external| !used.contains(&external.name)) {
+        reader.warn(external.span, format!("external `{}` is used by no permit", external.name), help);
+    }
+    for service in policy.services.values().filter(|service| !services.contains(&service.name)) {
+        reader.warn(service.span, format!("service `{}` is used by no permit", service.name), help);
+    }
+}
+
+/// These names and all that they lead to.
+fn closure<'p>(names: impl Iterator<Item = &'p Name>, next: impl Fn(&'p Name) -> Vec<&'p Name>) -> BTreeSet<&'p Name> {
+    let mut all: BTreeSet<&Name> = names.collect();
+    let mut todo: Vec<&Name> = all.iter().copied().collect();
+    while let Some(name) = todo.pop() {
+        for reached in next(name) {
+            if all.insert(reached) {
+                todo.push(reached);
+            }
+        }
+    }
+    all
+}
