@@ -278,6 +278,32 @@ mod tests {
         }
     }
 
+    /// `user add` of `fseg user add NAME`.
+    fn commands(of: &clap::Command, before: &str, out: &mut std::collections::BTreeSet<String>) {
+        let inner: Vec<_> = of.get_subcommands().filter(|c| !c.is_hide_set()).collect();
+        if inner.is_empty() || before == "lab" {
+            out.insert(before.to_owned());
+        } else {
+            inner.iter().for_each(|c| commands(c, format!("{before} {}", c.get_name()).trim(), out));
+        }
+    }
+
+    #[test]
+    fn the_guide_lists_every_command_and_no_other() {
+        let guide = include_str!("../../../docs/guide/commands.md");
+        let mut real = std::collections::BTreeSet::new();
+        commands(&Arguments::command(), "", &mut real);
+        let listed = guide.lines().filter_map(|line| line.strip_prefix("| `fseg ")?.split_once('`')).map(|(c, _)| {
+            let words: Vec<_> = c.split(' ').filter(|w| !w.chars().all(|c| c.is_ascii_uppercase())).collect();
+            words.join(" ")
+        });
+        let mut listed: std::collections::BTreeSet<String> = listed.collect();
+        // Told in the line of `user disable`.
+        assert!(guide.contains("`enable` lets it in again"));
+        listed.insert("user enable".to_owned());
+        assert_eq!(listed, real);
+    }
+
     #[test]
     fn tokens_are_not_shown() {
         let a = Arguments::try_parse_from(["fseg", "--token", "hunter2", "health"]).unwrap();

@@ -28,6 +28,11 @@ use failure::{Failure, Outcome};
 use output::Screen;
 
 fn main() -> ExitCode {
+    // The lab's prober runs as this program inside endpoints.
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) = fseg_lab::hidden_subcommand(&words) {
+        return code;
+    }
     let arguments = Arguments::parse();
     let screen = Screen::new(arguments.global.output);
     // The lab brings its own processes and needs no node.
@@ -70,12 +75,7 @@ fn run(command: Command, global: &args::Global, screen: &Screen) -> Result<Outco
 }
 
 /// Commands that ask a node.
-async fn online(
-    command: Command,
-    client: &Client,
-    watch: Option<u64>,
-    screen: &Screen,
-) -> Result<Outcome, Failure> {
+async fn online(command: Command, client: &Client, watch: Option<u64>, screen: &Screen) -> Result<Outcome, Failure> {
     use listing::show;
     match command {
         Command::Apply { file, dry_run } => policy::apply(client, &file, dry_run, screen).await,

@@ -117,7 +117,7 @@ pub async fn run(config: NodeConfig, stop: watch::Sender<bool>) -> Result<(), St
         let tls = TlsIdentity::load(&source)?;
         info!(address = %api.listen, fingerprint = tls.fingerprint, "API over TLS");
         let listener = TcpListener::bind(api.listen).await.map_err(listen(format!("{} for the API", api.listen)))?;
-        tasks.spawn(http::serve_tls(listener, tls, Arc::new(node.clone()), shutdown.clone()));
+        tasks.spawn(http::serve_tls(listener, tls.config, Arc::new(node.clone()), shutdown.clone()));
     }
     tasks.spawn(ticks(core.clone(), shutdown.clone()));
 

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use fseg_control::Input;
 use fseg_model::Dpid;
-use fseg_openflow::framing::Framer;
-use fseg_openflow::session::{self, Session};
-use fseg_openflow::{Body, Message};
+use fseg_openflow::session::{self, Session, SessionConfig};
+use fseg_openflow::{Body, Framer, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -92,10 +91,9 @@ async fn run(
     let (mut reader, mut writer) = stream.split();
     let mut framer = Framer::new();
     let now = || core.clock.now().mono.0;
-    let mut session = Session::new(now(), session::Config::default());
+    let (mut session, mut effects) = Session::new(now(), SessionConfig::default());
     let mut incoming = vec![0_u8; 64 * 1024];
     let mut bytes = Vec::new();
-    let mut effects = session.start(now());
     loop {
         for effect in effects.drain(..) {
             match effect {
@@ -125,7 +123,6 @@ async fn run(
                     }
                 }
                 session::Effect::Close(reason) => return reason.to_string(),
-                _ => {}
             }
         }
         if !bytes.is_empty() {
@@ -149,12 +146,18 @@ async fn run(
                 Ok(n) => {
                     framer.push(&incoming[..n]);
                     loop {
-                        match framer.next() {
-                            Ok(Some(message)) => effects.extend(session.handle(session::Input::Message(message), now())),
+                        let input = match framer.next_bytes() {
+                            Ok(Some(bytes)) => match Message::decode(bytes) {
+                                Ok(message) => session::Input::Message(message),
+                                Err(error) => {
+                                    debug!(%peer, %error, "a message was not understood");
+                                    session::Input::Undecodable { bytes: bytes.to_vec(), error }
+                                }
+                            },
                             Ok(None) => break,
-                            Err(e) if e.is_fatal() => return format!("unreadable: {e}"),
-                            Err(e) => debug!(%peer, error = %e, "a message was not understood and is passed over"),
-                        }
+                            Err(e) => return format!("unreadable: {e}"),
+                        };
+                        effects.extend(session.handle(input, now()));
                     }
                 }
                 Err(e) => return e.to_string(),
@@ -168,7 +171,7 @@ async fn run(
                 None => return "it did not take its messages in time, or connected anew".into(),
             },
             () = tokio::time::sleep(Duration::from_millis(wait)) => {
-                effects.extend(session.handle(session::Input::Tick, now()));
+                effects.extend(session.handle(session::Input::Timeout, now()));
             }
         }
     }

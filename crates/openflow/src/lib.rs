@@ -31,9 +31,11 @@ pub mod oxm;
 pub mod packet;
 pub mod port;
 pub mod queue;
+pub mod session;
 pub mod subfield;
 pub mod switch;
 pub mod table;
+mod text;
 mod wire;
 
 pub use action::{
@@ -52,5 +54,7 @@ pub use multipart::{Aggregate, Answer, FlowQuery, MultipartReply, MultipartReque
 pub use oxm::{Match, Value};
 pub use packet::{NxPacketIn2, PacketIn, PacketOut};
 pub use port::{Port, PortMod, PortReason, PortStats, PortStatus};
+pub use session::{CloseReason, Effect, Input, Session, SessionConfig};
 pub use subfield::Subfield;
 pub use switch::{AsyncConfig, Features, Hello, Role, RoleMessage, SwitchConfig};
+pub use text::{TextError, parse_flow, parse_match};

@@ -1,14 +1,17 @@
 //! Tests that stand in the policy itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use fseg_model::{Flow, Identity, IpProtocol, MemberSet, Name, PortRange, ServiceTerm, Subject, Wall};
+use fseg_model::{
+    Flow, Identity, IpProtocol, MemberSet, Name, PlacePath, PlacePattern, PortRange, ServiceTerm, Subject, Wall,
+};
 use fseg_yaml::Span;
 use thiserror::Error;
 
-use crate::{Decision, Member, Policy};
+use crate::{Decision, DenyReason, Member, Policy};
 
 /// One expectation about what the policy permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub enum Party {
     Subject(Subject),
     /// `role:NAME`: somebody of whom nothing is known but this role.
     Role(Name),
-    /// `group:NAME`: somebody in this group, and so in those that contain it.
+    /// `group:NAME`: every member of this group that the policy knows of, and somebody of whom nothing else is known.
     Group(Name),
     /// An address outside.
     Address(IpAddr),
@@ -54,11 +57,15 @@ pub enum Party {
 pub struct TestOutcome<'a> {
     /// The test.
     pub test: &'a PolicyTest,
-    /// The connection that contradicts the expectation, or the first one tried.
+    /// The groups or externals of the source in the case that contradicts the expectation, or in the first one tried.
+    pub from: MemberSet,
+    /// Those of the destination.
+    pub to: MemberSet,
+    /// The connection in that case.
     pub flow: Flow,
     /// What the policy says of it.
     pub decision: Decision,
-    /// True when every connection came out as expected.
+    /// True when every connection of every such source and destination came out as expected.
     pub passed: bool,
 }
 
@@ -114,15 +121,22 @@ impl fmt::Display for TestOutcome<'_> {
     /// `user:anna to device:crm-1, web: permit – passed`, or what came out instead.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.passed {
-            write!(f, "{} – passed", self.test)
-        } else {
-            write!(f, "{} – FAILED: {} is {}", self.test, self.flow, self.decision)
+            return write!(f, "{} – passed", self.test);
         }
+        write!(f, "{} – FAILED: {}", self.test, self.flow)?;
+        // A group is tried as each of its members: say as which.
+        for (word, party, set) in [("from", &self.test.from, &self.from), ("to", &self.test.to, &self.to)] {
+            if matches!(party, Party::Group(_)) {
+                let names: Vec<&str> = set.iter().map(Name::as_str).collect();
+                write!(f, " {word} a member of {}", names.join(" + "))?;
+            }
+        }
+        write!(f, " is {}", self.decision)
     }
 }
 
 impl Policy {
-    /// The groups or externals that a party of a test is in.
+    /// The groups or externals that a party of a test is in. For a group: those of somebody of whom nothing else is known.
     pub fn members_of(&self, party: &Party) -> MemberSet {
         match party {
             Party::Subject(subject) => self.groups_of(&Identity::plain(subject.clone())),
@@ -134,23 +148,35 @@ impl Policy {
 
     /// Runs the tests of this policy, in the order of the file, as at the time `now`.
     pub fn run_tests(&self, now: Wall) -> Vec<TestOutcome<'_>> {
-        self.tests.iter().map(|test| self.run_test(test, now)).collect()
+        let mut everybody = Everybody::new(self);
+        self.tests.iter().map(|test| self.run_test(test, &mut everybody, now)).collect()
     }
 
-    fn run_test<'a>(&self, test: &'a PolicyTest, now: Wall) -> TestOutcome<'a> {
-        let (from, to) = (self.members_of(&test.from), self.members_of(&test.to));
+    fn run_test<'a>(&self, test: &'a PolicyTest, everybody: &mut Everybody<'_>, now: Wall) -> TestOutcome<'a> {
+        let (sources, destinations) = (everybody.sets(&test.from), everybody.sets(&test.to));
         let mut first = None;
-        for flow in self.probes(test, &from, &to) {
-            let decision = self.decide(&from, &to, flow, now);
-            if decision.is_permit() != (test.expect == Expect::Permit) {
-                return TestOutcome { test, flow, decision, passed: false };
+        for (from, to) in sources.iter().flat_map(|from| destinations.iter().map(move |to| (from, to))) {
+            for flow in self.probes(test, from, to) {
+                let decision = self.decide(from, to, flow, now);
+                let passed = decision.is_permit() == (test.expect == Expect::Permit);
+                let outcome = || TestOutcome { test, from: from.clone(), to: to.clone(), flow, decision, passed };
+                if !passed {
+                    return outcome();
+                }
+                if first.is_none() {
+                    first = Some(outcome());
+                }
             }
-            first.get_or_insert((flow, decision));
         }
-        // A checked test has at least one term and so one probe; a hand-made one without passes nothing.
-        let passed = first.is_some();
-        let (flow, decision) = first.unwrap_or_else(|| (Flow::PING, self.decide(&from, &to, Flow::PING, now)));
-        TestOutcome { test, flow, decision, passed }
+        // A checked test covers something; one that covers nothing has shown nothing.
+        first.unwrap_or_else(|| TestOutcome {
+            test,
+            from: MemberSet::new(),
+            to: MemberSet::new(),
+            flow: Flow::PING,
+            decision: Decision::Deny { reason: DenyReason::NoPermit },
+            passed: false,
+        })
     }
 
     /// Connections that stand for all that a test's service covers: the answer can change only where a term of a permit
@@ -173,7 +199,7 @@ impl Policy {
             }
         }
         // Stable: the service's own first port stays first, as the one that is reported when all is well.
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         probes.retain(|flow| seen.insert(*flow));
         probes
     }
@@ -187,4 +213,66 @@ fn ports_of(protocol: IpProtocol, ports: PortRange) -> PortRange {
         _ => 0,
     };
     PortRange::new(ports.first(), ports.last().min(highest)).unwrap_or(ports)
+}
+
+/// Everybody whom the policy mentions, as the sets of groups they are in.
+///
+/// Without this, a test of a group would say nothing about what its members may do by way of other groups, or of the
+/// groups nested in it: it would pass for the wrong reason.
+struct Everybody<'p> {
+    policy: &'p Policy,
+    /// For each pattern of a location one place that fits it and, where it has stars, no narrower pattern.
+    places: Vec<(PlacePath, MemberSet)>,
+    groups: BTreeMap<Name, BTreeSet<MemberSet>>,
+}
+
+impl<'p> Everybody<'p> {
+    fn new(policy: &'p Policy) -> Self {
+        let members = policy.groups.values().flat_map(|group| &group.members);
+        let patterns = members.filter_map(|m| if let Member::Location(pattern) = m { Some(pattern) } else { None });
+        let samples: BTreeSet<PlacePath> = patterns.filter_map(sample).collect();
+        let groups_of = |place: &PlacePath| policy.groups_of(&Identity::plain(Subject::Location(place.clone())));
+        let places = samples.into_iter().map(|place| (place.clone(), groups_of(&place))).collect();
+        Self { policy, places, groups: BTreeMap::new() }
+    }
+
+    /// The sets that a party may have; at least one.
+    fn sets(&mut self, party: &Party) -> BTreeSet<MemberSet> {
+        let Party::Group(name) = party else { return BTreeSet::from([self.policy.members_of(party)]) };
+        if let Some(sets) = self.groups.get(name) {
+            return sets.clone();
+        }
+        let mut sets = BTreeSet::new();
+        let mut seen = BTreeSet::from([name]);
+        let mut todo = vec![name];
+        while let Some(group) = todo.pop() {
+            sets.insert(self.policy.members_of(&Party::Group(group.clone())));
+            for member in self.policy.groups.get(group).into_iter().flat_map(|g| &g.members) {
+                let party = match member {
+                    Member::User(user) => Party::Subject(Subject::User(user.clone())),
+                    Member::Device(device) => Party::Subject(Subject::Device(device.clone())),
+                    Member::Role(role) => Party::Role(role.clone()),
+                    Member::Location(pattern) => {
+                        let fitting = self.places.iter().filter(|(place, _)| pattern.matches(place));
+                        sets.extend(fitting.map(|(_, set)| set.clone()));
+                        continue;
+                    }
+                    Member::Group(nested) => {
+                        if seen.insert(nested) {
+                            todo.push(nested);
+                        }
+                        continue;
+                    }
+                };
+                sets.insert(self.policy.members_of(&party));
+            }
+        }
+        self.groups.insert(name.clone(), sets.clone());
+        sets
+    }
+}
+
+/// A place that fits a pattern, with a name where the pattern has a star.
+fn sample(pattern: &PlacePattern) -> Option<PlacePath> {
+    pattern.to_string().replace('*', "some-other-one").parse().ok()
 }

@@ -377,13 +377,18 @@ impl<'a> MapReader<'a> {
 
     /// Reports the keys nobody asked for.
     pub fn finish(self) {
-        for (key, _) in self.entries {
+        for (key, value) in self.entries {
             if self.asked.contains(&key.text.as_str()) {
                 continue;
             }
+            let known = self.asked.join(", ");
             let help = match did_you_mean(&key.text, self.asked.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known keys: {}", self.asked.join(", ")),
+                // In `{ text: one, two }` the comma ends the text, and `two` becomes a key without a value.
+                None if value.value == Kind::Null => {
+                    format!("text with a comma in it needs quotes inside `{{ }}`; known keys: {known}")
+                }
+                None => format!("known keys: {known}"),
             };
             self.of.reader.error_with_help(key.span, format!("the key {} is unknown here", quote(&key.text)), help);
         }

@@ -39,7 +39,7 @@ fn admitted(config: &DnsConfig, policy: &dyn DnsPolicy, request: &Request) -> Op
     if config.portal_name.as_ref() == Some(name) {
         return Some(addresses(config, request, &[config.portal.into()]));
     }
-    if config.domain.zone_of(name) {
+    if !config.domain.is_root() && config.domain.zone_of(name) {
         return Some(zone(config, policy, request));
     }
     // Only whole addresses: a prefix such as 10.in-addr.arpa belongs to no endpoint.
@@ -94,7 +94,7 @@ fn addresses(config: &DnsConfig, request: &Request, found: &[IpAddr]) -> Message
 /// An address's name. Private addresses that no endpoint has are unknown here and everywhere (RFC 6303); others are
 /// somebody else's to name.
 fn reverse(config: &DnsConfig, policy: &dyn DnsPolicy, request: &Request, address: IpAddr) -> Option<Message> {
-    let endpoint = policy.reverse(address).and_then(|name| {
+    let endpoint = policy.reverse(address).filter(|_| !config.domain.is_root()).and_then(|name| {
         let host = Name::from_utf8(&name).or_else(|_| Name::from_str_relaxed(&name)).ok()?;
         host.append_domain(&config.domain).ok()
     });

@@ -29,12 +29,23 @@ pub trait DnsPolicy: Send + Sync + 'static {
 /// How the forwarder answers.
 #[derive(Debug, Clone)]
 pub struct DnsConfig {
-    /// The domain of endpoint names, fully qualified: `anna` is `anna.DOMAIN`.
+    /// The domain of endpoint names: `anna` is `anna.DOMAIN`. With the root, endpoints have no names in DNS.
     pub domain: Name,
-    /// The portal's own DNS name, fully qualified, if it has one; answered for everybody.
+    /// The portal's own DNS name, if it has one; answered for everybody.
     pub portal_name: Option<Name>,
     /// The portal's address.
     pub portal: Ipv4Addr,
     /// Resolvers for everything else, in order of preference. With none, names outside the domain fail.
     pub upstreams: Vec<SocketAddr>,
+}
+
+impl DnsConfig {
+    /// The same with fully qualified names: what was written without the final dot never equals a name off the wire.
+    pub(super) fn qualified(mut self) -> Self {
+        self.domain.set_fqdn(true);
+        if let Some(name) = &mut self.portal_name {
+            name.set_fqdn(true);
+        }
+        self
+    }
 }

@@ -47,6 +47,7 @@ pub async fn serve(
     config: DnsConfig,
     shutdown: Shutdown,
 ) {
+    let config = config.qualified();
     let forwarder = Arc::new(Forwarder {
         upstreams: Upstreams::new(config.upstreams.clone()),
         config,

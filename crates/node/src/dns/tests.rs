@@ -47,6 +47,8 @@ enum Script {
     Forged,
     /// Truncated by UDP, a long text by TCP.
     Truncated,
+    /// Nothing.
+    Silent,
 }
 
 /// A resolver; counts the questions it got.
@@ -111,6 +113,7 @@ fn answers(script: Script, query: &Message) -> Vec<Vec<u8>> {
         }
         Script::Noisy => vec![bytes(&forged), bytes(&other), b"garbage".to_vec(), bytes(query), bytes(&honest)],
         Script::Forged => vec![bytes(&forged); 20],
+        Script::Silent => vec![],
         Script::Truncated => {
             let mut cut = reply(query);
             cut.metadata.truncation = true;
@@ -128,13 +131,17 @@ struct Running {
 
 impl Running {
     async fn start(client: Client, upstreams: Vec<SocketAddr>) -> Self {
+        Self::with_domain("fseg.internal", client, upstreams).await
+    }
+
+    async fn with_domain(domain: &str, client: Client, upstreams: Vec<SocketAddr>) -> Self {
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = udp.local_addr().unwrap();
         let tcp = TcpListener::bind(address).await.unwrap();
         let fake = Arc::new(Fake(Mutex::new(client)));
         let config = DnsConfig {
-            domain: Name::from_str("fseg.internal.").unwrap(),
-            portal_name: Some(Name::from_str("portal.fseg.internal.").unwrap()),
+            domain: Name::from_str(domain).unwrap(),
+            portal_name: Some(Name::from_str("portal.fseg.internal").unwrap()),
             portal: Ipv4Addr::new(10, 0, 0, 1),
             upstreams,
         };
@@ -179,9 +186,15 @@ async fn strangers_are_told_that_everything_is_the_portal_and_nothing_leaves() {
     let dns = Running::start(Client::Stranger, vec![upstream]).await;
     for name in ["www.example.com.", "anna.fseg.internal.", "a.very.long.tunnel.example.", "."] {
         assert_eq!(data(&dns.ask(name, RecordType::A).await), ["1 10.0.0.1"], "{name}");
-        for kind in [RecordType::AAAA, RecordType::TXT, RecordType::NULL, RecordType::HTTPS, RecordType::Unknown(65_000)] {
+        for kind in
+            [RecordType::AAAA, RecordType::TXT, RecordType::NULL, RecordType::HTTPS, RecordType::Unknown(65_000)]
+        {
             let answer = dns.ask(name, kind).await;
-            assert_eq!((answer.metadata.response_code, data(&answer).len()), (ResponseCode::NoError, 0), "{name} {kind}");
+            assert_eq!(
+                (answer.metadata.response_code, data(&answer).len()),
+                (ResponseCode::NoError, 0),
+                "{name} {kind}"
+            );
         }
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
@@ -218,12 +231,66 @@ async fn endpoints_are_known_by_name_and_address() {
         ("www.example.com.", RecordType::A, ResponseCode::ServFail, vec![]),
     ] {
         let answer = dns.ask(name, kind).await;
-        assert_eq!((answer.metadata.response_code, data(&answer)), (code, expected.iter().map(|s| s.to_string()).collect()), "{name}");
+        assert_eq!(
+            (answer.metadata.response_code, data(&answer)),
+            (code, expected.iter().map(|s| s.to_string()).collect()),
+            "{name}"
+        );
         let ours = code != ResponseCode::ServFail;
         assert_eq!(answer.metadata.authoritative, ours, "{name}");
     }
     let soa = dns.ask("fseg.internal.", RecordType::SOA).await;
     assert_eq!(soa.answers[0].record_type(), RecordType::SOA);
+}
+
+#[tokio::test]
+async fn the_root_as_domain_hides_no_name() {
+    let (upstream, _) = resolver(Script::Honest).await;
+    let dns = Running::with_domain(".", Client::Admitted, vec![upstream]).await;
+    assert_eq!(data(&dns.ask("www.example.com.", RecordType::A).await), ["60 192.0.2.1"]);
+    assert_eq!(data(&dns.ask("anna.", RecordType::A).await), ["60 192.0.2.1"]);
+    let answer = dns.ask("5.0.0.10.in-addr.arpa.", RecordType::PTR).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+}
+
+#[tokio::test]
+async fn one_client_has_a_bounded_number_of_questions_open() {
+    let (upstream, asked) = resolver(Script::Silent).await;
+    let dns = Running::start(Client::Admitted, vec![upstream]).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for n in 0..60 {
+        let query = query(&format!("n{n}.example."), RecordType::A).to_vec().unwrap();
+        socket.send_to(&query, dns.address).await.unwrap();
+    }
+    // Queries are read in order: once this one is answered, all sixty have been taken or dropped.
+    dns.ask("anna.fseg.internal.", RecordType::A).await;
+    while asked.load(Ordering::SeqCst) < 32 {
+        tokio::task::yield_now().await;
+    }
+    dns.ask("anna.fseg.internal.", RecordType::A).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 32);
+}
+
+#[tokio::test]
+async fn questions_upstream_cannot_be_guessed() {
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let dns = Running::start(Client::Admitted, vec![udp.local_addr().unwrap()]).await;
+    let mut seen = std::collections::HashSet::new();
+    let (mut ids, mut ports) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for n in 0..20 {
+        let mut bytes = query(&format!("n{n}.example."), RecordType::A).to_vec().unwrap();
+        bytes[..2].fill(0);
+        socket.send_to(&bytes, dns.address).await.unwrap();
+        let mut buffer = [0; 2000];
+        let (length, peer) = udp.recv_from(&mut buffer).await.unwrap();
+        let question = Message::from_vec(&buffer[..length]).unwrap();
+        ids.insert(question.metadata.id);
+        ports.insert(peer.port());
+        seen.insert(question.queries[0].name.to_string());
+    }
+    assert_eq!(seen.len(), 20);
+    assert!(ids.len() >= 18 && ports.len() >= 15, "{ids:?} {ports:?}");
 }
 
 #[tokio::test]

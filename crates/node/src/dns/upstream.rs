@@ -102,8 +102,7 @@ async fn ask_one(server: SocketAddr, query: &Query) -> Result<Message, UpstreamE
 /// the resolver's address is heard), a random id, and the question compared.
 async fn by_udp(server: SocketAddr, id: u16, query: &Query, bytes: &[u8]) -> Result<Message, UpstreamError> {
     let io = |error| UpstreamError::Io { server, error };
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await.map_err(io)?;
     socket.connect(server).await.map_err(io)?;
     socket.send(bytes).await.map_err(io)?;

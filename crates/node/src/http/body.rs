@@ -137,4 +137,3 @@ impl<S: Send + Sync> FromRequestParts<S> for PageOf {
         Ok(Self(Page { before: query.before, limit: query.limit.unwrap_or(100).clamp(1, Page::MAX) }))
     }
 }
-

@@ -100,7 +100,9 @@ pub(super) fn handler(id: Id) -> MethodRouter<Arc<Shared>> {
             Ok::<_, Failure>(stream_of(s.service.events(w).await?, permit, s.shutdown.clone()).into_response())
         }),
         Id::Audit => {
-            get(|State(s): Service, Extension(w): Who, PageOf(page)| async move { reply(s.service.audit(w, page)).await })
+            get(
+                |State(s): Service, Extension(w): Who, PageOf(page)| async move { reply(s.service.audit(w, page)).await },
+            )
         }
         Id::Tokens => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.tokens(w)).await }),
         Id::TokenCreate => post(|State(s): Service, Extension(w): Who, JsonBody(new): JsonBody<TokenNew>| async move {

@@ -17,7 +17,6 @@ mod tls;
 #[cfg(test)]
 pub(crate) mod tests;
 
-
 pub use auth::{Caller, Peer, TokenHash, new_token};
 pub use limit::{Slot, Slots};
 pub use router::router;

@@ -177,10 +177,7 @@ mod tests {
         assert!(matches!(error, TlsError::Half { .. }), "{error}");
         let other = tempfile::tempdir().unwrap();
         TlsIdentity::load(&source(other.path())).unwrap();
-        let mixed = TlsSource::Files {
-            certificate: other.path().join("api.crt"),
-            key: folder.path().join("api.key"),
-        };
+        let mixed = TlsSource::Files { certificate: other.path().join("api.crt"), key: folder.path().join("api.key") };
         assert!(matches!(TlsIdentity::load(&mixed), Err(TlsError::Unusable(_))));
     }
 }

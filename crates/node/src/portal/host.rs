@@ -65,10 +65,16 @@ mod tests {
 
     #[test]
     fn only_the_own_names_are_own() {
-        let own = OwnHosts::new(Some("portal.fseg.internal"), &["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]);
-        for yes in
-            ["portal.fseg.internal", "PORTAL.fseg.internal.:80", "10.0.0.1", "10.0.0.1:80", "[fd00::1]", "[fd00:0::1]:80"]
-        {
+        let own =
+            OwnHosts::new(Some("portal.fseg.internal"), &["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]);
+        for yes in [
+            "portal.fseg.internal",
+            "PORTAL.fseg.internal.:80",
+            "10.0.0.1",
+            "10.0.0.1:80",
+            "[fd00::1]",
+            "[fd00:0::1]:80",
+        ] {
             assert!(own.matches(yes), "{yes:?}");
         }
         for no in [

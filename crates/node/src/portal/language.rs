@@ -180,9 +180,13 @@ mod tests {
 
     #[test]
     fn durations_are_rounded_up() {
-        for (seconds, english, japanese) in
-            [(1, "1 min", "1分"), (60, "1 min", "1分"), (3600, "1 h", "1時間"), (43_141, "12 h", "12時間"), (3661, "1 h 2 min", "1時間2分")]
-        {
+        for (seconds, english, japanese) in [
+            (1, "1 min", "1分"),
+            (60, "1 min", "1分"),
+            (3600, "1 h", "1時間"),
+            (43_141, "12 h", "12時間"),
+            (3661, "1 h 2 min", "1時間2分"),
+        ] {
             assert_eq!(Language::English.duration(Duration::from_secs(seconds)), english);
             assert_eq!(Language::Japanese.duration(Duration::from_secs(seconds)), japanese);
         }

@@ -119,7 +119,12 @@ pub(super) fn unknown(language: Language, network: &str) -> String {
 pub(super) fn redirect(language: Language, network: &str, target: &str) -> String {
     let t = language.texts();
     let target = escape(target);
-    frame(language, network, t.sign_in_title, &format!("<p>{}<a href=\"{target}\">{target}</a></p>\n", escape(t.redirect)))
+    frame(
+        language,
+        network,
+        t.sign_in_title,
+        &format!("<p>{}<a href=\"{target}\">{target}</a></p>\n", escape(t.redirect)),
+    )
 }
 
 /// The style sheet: system fonts, both colour schemes, targets large enough for thumbs.
@@ -165,11 +170,9 @@ mod tests {
     fn pages_need_nothing_from_outside() {
         for language in [Language::English, Language::Japanese] {
             let who = Admitted { name: "anna".into(), account: Some("anna".into()), remaining: None };
-            for page in [
-                login(language, "n", "t", "m", "", None),
-                signed_in(language, "n", "t", &who),
-                unknown(language, "n"),
-            ] {
+            for page in
+                [login(language, "n", "t", "m", "", None), signed_in(language, "n", "t", &who), unknown(language, "n")]
+            {
                 assert!(!page.contains("//") && !page.contains("<script") && !page.contains("style="), "{page}");
                 assert!(page.contains(&format!("<html lang=\"{}\">", language.tag())));
                 assert!(!page.contains("{}"), "{page}");

@@ -56,11 +56,8 @@ pub struct ClientAddress(pub IpAddr);
 /// Connections at once: in all, and from one address (browsers open six).
 const CONNECTIONS: (usize, usize) = (512, 8);
 /// A page and its form need seconds; nobody holds a place for longer than this.
-const LIMITS: ConnectionLimits = ConnectionLimits {
-    head: Duration::from_secs(10),
-    life: Some(Duration::from_secs(60)),
-    buffer: 16 << 10,
-};
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { head: Duration::from_secs(10), life: Some(Duration::from_secs(60)), buffer: 16 << 10 };
 /// How long reading a body and answering may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest form, in bytes: account, password, token, all percent-encoded.

@@ -58,8 +58,7 @@ pub trait PortalService: Send + Sync + 'static {
     /// Who is behind this address.
     fn whoami(&self, address: IpAddr) -> BoxFuture<'_, PortalState>;
     /// Admits the endpoint behind this address. Slow on purpose (password hashing), so it runs off the event loop.
-    fn login(&self, address: IpAddr, account: String, password: Secret)
-    -> BoxFuture<'_, Result<Admitted, LoginError>>;
+    fn login(&self, address: IpAddr, account: String, password: Secret) -> BoxFuture<'_, Result<Admitted, LoginError>>;
     /// Ends the portal session of the endpoint behind this address; nothing happens when it has none.
     fn logout(&self, address: IpAddr) -> BoxFuture<'_, ()>;
 }

@@ -255,9 +255,13 @@ async fn typed_text_comes_back_as_text() {
 #[tokio::test]
 async fn the_language_is_chosen_by_link_then_browser() {
     let portal = Running::start().await;
-    for (path, accept, lang) in
-        [("/", "ja,en;q=0.5", "ja"), ("/", "", "en"), ("/?lang=ja", "en", "ja"), ("/?lang=xx", "ja", "ja"), ("/?lang=en&lang=ja", "en", "en")]
-    {
+    for (path, accept, lang) in [
+        ("/", "ja,en;q=0.5", "ja"),
+        ("/", "", "en"),
+        ("/?lang=ja", "en", "ja"),
+        ("/?lang=xx", "ja", "ja"),
+        ("/?lang=en&lang=ja", "en", "en"),
+    ] {
         let html = text(&portal.get(path, &[("accept-language", accept)]).await);
         assert!(html.contains(&format!("<html lang=\"{lang}\">")), "{path} {accept}: {html}");
     }
@@ -276,7 +280,8 @@ async fn the_captive_portal_api_follows_the_state() {
     let captive = json!({"captive": true, "user-portal-url": url, "can-extend-session": false});
     assert_eq!(ask().await, captive);
     portal.login("anna", "right+%26+true").await;
-    let free = json!({"captive": false, "user-portal-url": url, "can-extend-session": false, "seconds-remaining": 43_200});
+    let free =
+        json!({"captive": false, "user-portal-url": url, "can-extend-session": false, "seconds-remaining": 43_200});
     assert_eq!(ask().await, free);
     *portal.fake.state.lock().unwrap() = PortalState::Unknown;
     assert_eq!(ask().await, captive);

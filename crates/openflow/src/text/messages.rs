@@ -563,7 +563,11 @@ impl Display for MultipartReply {
                 write!(f, " {} ports", ports.len())?;
                 ports.iter().try_for_each(|port| write!(f, "\n{port}"))
             }
-            Answer::PortDesc(ports) => ports.iter().try_for_each(|port| write!(f, "\n{port}")),
+            Answer::PortDesc(ports) => {
+                let mut ports: Vec<&Port> = ports.iter().collect();
+                ports.sort_by_key(|port| port.port_no);
+                ports.iter().try_for_each(|port| write!(f, "\n{port}"))
+            }
             Answer::GroupDesc(groups) => groups.iter().try_for_each(|group| {
                 f.write_str("\n ")?;
                 fmt_group(group.group_id, group.type_, &group.buckets, f)

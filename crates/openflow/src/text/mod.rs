@@ -99,6 +99,10 @@ impl fmt::Display for FieldValue {
             }
             (Format::CtState, mask) => flags(f, value, mask, &CT_STATE),
             (Format::TcpFlags, mask) => flags(f, value, mask, &TCP_FLAGS),
+            // A single flag is always written with its sign.
+            (Format::TunnelFlags, mask) if value <= 1 && mask.is_none_or(|mask| mask == 1) => {
+                write!(f, "{}{}", if value == 1 { '+' } else { '-' }, TUNNEL_FLAGS[0])
+            }
             (Format::TunnelFlags, mask) => flags(f, value, mask, &TUNNEL_FLAGS),
             (Format::Fragment, mask) => f.write_str(match (value & 3, mask.unwrap_or(3) & 3) {
                 (0, 3 | 1) => "no",

@@ -109,11 +109,10 @@ impl Known<'_> {
 
     fn side(&self, permit: &str, item: Value<'_>) -> Option<Reference> {
         let word = item.as_str()?;
-        let Ok(name) = word.parse::<Name>() else {
-            let help = if word.parse::<ipnet::IpNet>().is_ok() || word.parse::<std::net::IpAddr>().is_ok() {
-                format!(
-                    "give the network a name under `externals:` with `cidr: [\"{word}\"]`, and write that name here"
-                )
+        let address = word.parse::<ipnet::IpNet>().is_ok() || word.parse::<std::net::IpAddr>().is_ok();
+        let Some(name) = word.parse::<Name>().ok().filter(|_| !address) else {
+            let help = if address {
+                format!("give the network a name under `externals:`, and write that name instead of {}", quote(word))
             } else if word.contains(':') {
                 format!("make {} a member of a group, and write that group's name here", quote(word))
             } else {

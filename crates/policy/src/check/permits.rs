@@ -44,9 +44,8 @@ fn permit(item: Value<'_>, known: &Known<'_>, seen: &mut BTreeMap<Name, Span>) -
     let called = id.as_ref().map_or_else(|| "this permit".to_owned(), |id| format!("permit `{id}`"));
     let sides = (from.and_then(|v| known.sides(&called, v)), to.and_then(|v| known.sides(&called, v)));
     let list_span = list.map_or(span, |v| v.span());
-    let resolved = list
-        .and_then(|v| services::read_list(v, &called))
-        .and_then(|list| known.services(reader, list_span, &called, list));
+    let list = list.and_then(|v| services::read_list(v, &called));
+    let resolved = list.map(|list| known.services(reader, list_span, &called, list));
     let ((Some(from), Some(to)), Some((services, terms))) = (sides, resolved) else { return None };
 
     for side in from.iter().chain(&to) {

@@ -13,11 +13,11 @@ use crate::{Service, merge_terms};
 /// Words that are terms, or nearly: no service may be called so.
 const RESERVED: [&str; 7] = ["any", "tcp", "udp", "sctp", "icmp", "icmp6", "ip"];
 
-/// A list of services as it stands in the file.
+/// A list of services as it stands in the file; what cannot be read is reported and left out.
 #[derive(Debug, Default)]
 pub(super) struct ServiceList {
-    pub(super) named: Vec<Reference>,
-    pub(super) terms: Vec<ServiceTerm>,
+    named: Vec<Reference>,
+    terms: Vec<ServiceTerm>,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) fn read(section: Value<'_>) -> Option<BTreeMap<Name, Draft>> {
     })
 }
 
-/// Reads a list of terms and names of services. `None` when one cannot be read or there is none.
+/// Reads a list of terms and names of services. An empty one is an error.
 pub(super) fn read_list(value: Value<'_>, owner: &str) -> Option<ServiceList> {
     let items = value.as_one_or_many()?;
     if items.is_empty() {
@@ -61,26 +61,18 @@ pub(super) fn read_list(value: Value<'_>, owner: &str) -> Option<ServiceList> {
         return None;
     }
     let mut list = ServiceList::default();
-    let mut good = true;
     for item in items {
-        let Some(word) = item.as_str() else {
-            good = false;
-            continue;
-        };
+        let Some(word) = item.as_str() else { continue };
         if word.contains('/') || RESERVED.contains(&word) {
-            match item.parse::<ServiceTerm>() {
-                Some(term) => list.terms.push(term),
-                None => good = false,
-            }
+            list.terms.extend(item.parse::<ServiceTerm>());
         } else if let Ok(name) = word.parse::<Name>() {
             list.named.push(Reference { name, span: item.span() });
         } else {
             let message = format!("{} is not a service", quote(word));
             item.error_with_help(message, "write the name of a service, or a term such as tcp/443 or udp/5000-5100");
-            good = false;
         }
     }
-    good.then_some(list)
+    Some(list)
 }
 
 /// Replaces services that list others by what they cover, and refuses cycles.
@@ -126,27 +118,22 @@ fn missing<'n>(reader: &Reader<'_>, owner: &str, named: &Reference, known: impl 
 }
 
 impl Known<'_> {
-    /// Looks up a list of services: their names in order, and all they cover together. `None` when one does not exist.
+    /// Looks up a list of services: their names in order, and all they cover together.
     pub(super) fn services(
         &self,
         reader: &Reader<'_>,
         at: Span,
         owner: &str,
         list: ServiceList,
-    ) -> Option<(Vec<Name>, Vec<ServiceTerm>)> {
+    ) -> (Vec<Name>, Vec<ServiceTerm>) {
         let mut terms = list.terms;
-        let mut good = true;
         for named in &list.named {
             match self.services.get(&named.name) {
                 Some(service) => terms.extend_from_slice(&service.terms),
-                None => {
-                    missing(reader, &format!("{owner} names"), named, self.services.keys());
-                    good = false;
-                }
+                None => missing(reader, &format!("{owner} names"), named, self.services.keys()),
             }
         }
         let names = list.named.into_iter().map(|named| named.name).collect();
-        let terms = merged(reader, at, owner, terms.into_iter());
-        good.then_some((names, terms))
+        (names, merged(reader, at, owner, terms.into_iter()))
     }
 }

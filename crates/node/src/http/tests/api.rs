@@ -215,8 +215,7 @@ async fn failures_of_the_service_reach_the_caller() {
     *node.fake.healthy.lock().unwrap() = false;
     assert_eq!(node.call("GET", "/readyz", Some("none"), None).await.status(), 503);
     assert_eq!(node.call("GET", "/healthz", Some("none"), None).await.status(), 200);
-    let health: Health =
-        serde_json::from_slice(node.call("GET", "/api/v1/health", None, None).await.body()).unwrap();
+    let health: Health = serde_json::from_slice(node.call("GET", "/api/v1/health", None, None).await.body()).unwrap();
     assert!(!health.ok);
 }
 
@@ -289,12 +288,11 @@ async fn a_reader_that_falls_behind_is_cut_off() {
 async fn tls_client(folder: &std::path::Path, address: std::net::SocketAddr) -> Sender {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("api.crt")).unwrap()).unwrap();
-    let config =
-        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     handshake(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()).await

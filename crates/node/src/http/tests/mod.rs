@@ -2,6 +2,7 @@
 
 mod api;
 mod fake;
+mod slow;
 
 use std::path::Path;
 
