@@ -11,7 +11,10 @@ use fseg_openflow::{Body, Framer, Message, parse_flow};
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
-    digits.chunks(2).map(|pair| if let [high, low] = pair { u8::try_from(high << 4 | low).ok() } else { None }).collect()
+    digits
+        .chunks(2)
+        .map(|pair| if let [high, low] = pair { u8::try_from(high << 4 | low).ok() } else { None })
+        .collect()
 }
 
 fn main() -> ExitCode {

@@ -314,7 +314,9 @@ impl Field {
 
     fn spelled(self, stem: &'static str, unknown: &str) -> Cow<'static, str> {
         match self {
-            Field::Reg(n) | Field::XReg(n) | Field::XxReg(n) | Field::TunMetadata(n) => Cow::Owned(format!("{stem}{n}")),
+            Field::Reg(n) | Field::XReg(n) | Field::XxReg(n) | Field::TunMetadata(n) => {
+                Cow::Owned(format!("{stem}{n}"))
+            }
             Field::Other { class, field, experimenter: 0, .. } => Cow::Owned(format!("{unknown}_{class:#x}_{field}")),
             Field::Other { class, field, experimenter, .. } => {
                 Cow::Owned(format!("{unknown}_{class:#x}_{field}_{experimenter:#x}"))
@@ -336,7 +338,10 @@ impl Field {
                 43 => Some(Field::ActsetOutput),
                 _ => None,
             },
-            _ => Field::NAMED.iter().copied().find(|field| class != CLASS_EXPERIMENTER && field.header() == (class, code)),
+            _ => Field::NAMED
+                .iter()
+                .copied()
+                .find(|field| class != CLASS_EXPERIMENTER && field.header() == (class, code)),
         };
         match known {
             Some(field) if field.bytes() == payload || matches!(field, Field::TunMetadata(_)) => field,
@@ -349,26 +354,24 @@ impl Field {
         }
     }
 
-    /// Which fields a match must also contain, with one of the values listed (OpenFlow 1.3.5, table 12; ovs-fields(7)).
+    /// Which fields a match must also contain, with one of the values listed, or with any value for an empty list
+    /// (OpenFlow 1.3.5, table 12; ovs-fields(7)).
     pub const fn prerequisites(self) -> &'static [(Field, &'static [u128])] {
         const IP: (Field, &[u128]) = (Field::EthType, &[0x0800, 0x86dd]);
         const IPV4: (Field, &[u128]) = (Field::EthType, &[0x0800]);
         const IPV6: (Field, &[u128]) = (Field::EthType, &[0x86dd]);
         const ICMPV6: (Field, &[u128]) = (Field::IpProto, &[58]);
+        const TRACKED: (Field, &[u128]) = (Field::CtState, &[]);
         match self {
             Field::InPhyPort => &[(Field::InPort, &[])],
             Field::VlanPcp => &[(Field::VlanVid, &[])],
-            Field::IpDscp
-            | Field::IpEcn
-            | Field::IpProto
-            | Field::IpTtl
-            | Field::IpFrag
-            | Field::IpTos
-            | Field::CtNwProto => &[IP],
-            Field::Ipv4Src | Field::Ipv4Dst | Field::CtNwSrc | Field::CtNwDst => &[IPV4],
+            Field::IpDscp | Field::IpEcn | Field::IpProto | Field::IpTtl | Field::IpFrag | Field::IpTos => &[IP],
+            Field::Ipv4Src | Field::Ipv4Dst => &[IPV4],
             Field::Ipv6Src | Field::Ipv6Dst | Field::Ipv6Flabel | Field::Ipv6Exthdr => &[IPV6],
-            Field::CtIpv6Src | Field::CtIpv6Dst => &[IPV6],
-            Field::CtTpSrc | Field::CtTpDst => &[IP, (Field::CtNwProto, &[])],
+            Field::CtNwProto => &[IP, TRACKED],
+            Field::CtNwSrc | Field::CtNwDst => &[IPV4, TRACKED],
+            Field::CtIpv6Src | Field::CtIpv6Dst => &[IPV6, TRACKED],
+            Field::CtTpSrc | Field::CtTpDst => &[IP, TRACKED, (Field::CtNwProto, &[])],
             Field::TcpSrc | Field::TcpDst | Field::TcpFlags => &[IP, (Field::IpProto, &[6])],
             Field::UdpSrc | Field::UdpDst => &[IP, (Field::IpProto, &[17])],
             Field::SctpSrc | Field::SctpDst => &[IP, (Field::IpProto, &[132])],

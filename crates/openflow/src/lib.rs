@@ -39,7 +39,8 @@ mod text;
 mod wire;
 
 pub use action::{
-    Action, ControllerAction, CtAction, CtZone, LearnAction, LearnDestination, LearnSource, LearnSpec, NatAction, NatKind,
+    Action, ControllerAction, CtAction, CtZone, LearnAction, LearnDestination, LearnSource, LearnSpec, NatAction,
+    NatKind,
 };
 pub use bundle::{BundleAdd, BundleControl};
 pub use error::DecodeError;

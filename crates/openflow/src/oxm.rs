@@ -109,8 +109,10 @@ impl Match {
     pub fn missing_prerequisite(&self) -> Option<(Field, Field)> {
         self.iter().find_map(|(field, _)| {
             let missing = field.prerequisites().iter().find(|(required, values)| {
-                let value = self.get(*required);
-                !value.is_some_and(|value| values.is_empty() || value.mask.is_none() && values.contains(&value.value))
+                !self.get(*required).is_some_and(|value| match required {
+                    Field::CtState => knows_tuple(value),
+                    _ => values.is_empty() || value.mask.is_none() && values.contains(&value.value),
+                })
             })?;
             Some((*field, missing.0))
         })
@@ -156,6 +158,17 @@ impl Match {
         }
         Ok(matches)
     }
+}
+
+/// Whether a packet of this connection state has a connection, as Open vSwitch demands of a match on the original
+/// direction: tracked, and either not invalid or something that only a valid packet can be.
+fn knows_tuple(state: &Value) -> bool {
+    const NEW_TO_REPLY: u128 = 0x0f;
+    const INVALID: u128 = 0x10;
+    const TRACKED: u128 = 0x20;
+    let mask = state.mask.unwrap_or(u128::MAX);
+    let not_invalid = mask & INVALID != 0 && state.value & INVALID == 0;
+    state.value & TRACKED != 0 && (not_invalid || state.value & NEW_TO_REPLY != 0)
 }
 
 impl FromIterator<(Field, Value)> for Match {
@@ -296,15 +309,21 @@ mod tests {
         let matches = Match::new().with(Field::EthType, 0x0800u16).with(Field::TcpDst, 80u16);
         assert_eq!(matches.missing_prerequisite(), Some((Field::TcpDst, Field::IpProto)));
         assert_eq!(matches.with(Field::IpProto, 6u8).missing_prerequisite(), None);
+        let original = Match::new().with(Field::EthType, 0x0800u16).with(Field::CtNwProto, 6u8);
+        let with_state = |value: u8, mask: u8| original.clone().with_masked(Field::CtState, value, mask);
+        let missing = Some((Field::CtNwProto, Field::CtState));
+        assert_eq!(original.missing_prerequisite(), missing);
+        assert_eq!(with_state(0x20, 0x20).missing_prerequisite(), missing, "+trk alone may be invalid");
+        assert_eq!(with_state(0x20, 0x30).missing_prerequisite(), None, "+trk-inv");
+        assert_eq!(with_state(0x22, 0x22).missing_prerequisite(), None, "+trk+est");
     }
 
     #[test]
     fn the_specification_s_layout() {
         let mut out = Vec::new();
         Match::new().with(Field::InPort, 1u8).with_masked(Field::Metadata, 2u8, 0xffu8).encode(&mut out);
-        let expected = [
-            0, 1, 0, 32, 0x80, 0, 0, 4, 0, 0, 0, 1, 0x80, 0, 5, 16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0xff,
-        ];
+        let expected =
+            [0, 1, 0, 32, 0x80, 0, 0, 4, 0, 0, 0, 1, 0x80, 0, 5, 16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0xff];
         assert_eq!(out, expected);
     }
 

@@ -145,7 +145,9 @@ impl NxPacketIn2 {
         }
         property(out, REASON, |out| out.u32(u32::from(self.reason) << 24));
         property(out, METADATA, |out| {
-            self.matches.iter().for_each(|(field, value)| crate::oxm::encode_entry(*field, value.value, value.mask, out));
+            self.matches
+                .iter()
+                .for_each(|(field, value)| crate::oxm::encode_entry(*field, value.value, value.mask, out));
         });
         for (type_, bytes) in [(USERDATA, &self.userdata), (CONTINUATION, &self.continuation)] {
             if !bytes.is_empty() {

@@ -24,6 +24,9 @@ const ROWS: &[&str] = &[
     "vlan_tci=0x1000/0x1000,actions=mod_vlan_vid:5,strip_vlan",
     "dl_vlan=0xffff,actions=drop",
     "vlan_vid=0x1005,actions=drop",
+    "dl_vlan_pcp=3,actions=drop",
+    "dl_vlan_pcp=3,dl_vlan=7,actions=drop",
+    "ct_state=+trk-inv,ip,ct_nw_proto=6,ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.0/8,ct_tp_dst=80,actions=drop",
     "tcp,actions=set_field:10.0.0.1->ip_src,set_field:02:00:00:00:00:01->eth_dst,set_field:0x5/0xff->reg3,set_field:0->reg3,set_field:0x5->metadata,set_field:0x5/0xf->metadata,set_field:0x5->tun_id,set_field:80->tcp_dst,set_field:10.0.0.0/255.0.0.0->ip_dst,set_field:32->ip_dscp,load:0->NXM_NX_REG1[]",
     "conj_id=7,ip,actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],move:OXM_OF_METADATA[24..47]->NXM_NX_REG4[0..23],load:0x5->NXM_NX_REG0[0..15],load:1->OXM_OF_METADATA[],push:NXM_NX_REG0[],pop:NXM_NX_REG1[3..4],output:NXM_NX_REG0[],output:NXM_NX_REG0[0..15],load:1->NXM_OF_IN_PORT[],load:1->NXM_NX_REG1[5]",
     "ip,actions=conjunction(5,1/2),conjunction(6,2/2)",
@@ -84,7 +87,8 @@ fn hex(bytes: &[u8]) -> String {
 
 fn captured() -> impl Iterator<Item = (Message, &'static str)> {
     CAPTURED.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| {
-        let bytes: Vec<u8> = (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
+        let bytes: Vec<u8> =
+            (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
         (Message::decode(&bytes).unwrap_or_else(|error| panic!("{line}: {error}")), line)
     })
 }
@@ -104,7 +108,9 @@ fn what_open_vswitch_sent_reads_as_it_reads_it() {
         match &message.body {
             // Statistics that are written in our own plain form.
             Body::GetAsyncReply(_) | Body::QueueGetConfigReply(_) | Body::NxCtFlush(_) | Body::PortMod(_) => continue,
-            Body::MultipartReply(reply) if message.body.name().contains("DESC") || message.body.name().contains("FLOW") => {
+            Body::MultipartReply(reply)
+                if message.body.name().contains("DESC") || message.body.name().contains("FLOW") =>
+            {
                 assert!(!reply.more);
             }
             Body::MultipartReply(_) => continue,
@@ -126,7 +132,10 @@ fn what_open_vswitch_sent_reads_as_it_reads_it() {
 #[test]
 fn our_bytes_say_to_open_vswitch_what_our_text_says() {
     for row in ROWS {
-        let message = Message { xid: 1, body: Body::FlowMod(parse_flow(row).unwrap_or_else(|error| panic!("{row}: {error}"))) };
+        let message =
+            Message { xid: 1, body: Body::FlowMod(parse_flow(row).unwrap_or_else(|error| panic!("{row}: {error}"))) };
+        let Body::FlowMod(flow) = &message.body else { unreachable!() };
+        assert_eq!(flow.matches.missing_prerequisite(), None, "{row}");
         let Some(theirs) = ofctl(&["ofp-print", &hex(&message.encode())], None) else { return };
         assert_eq!(message.to_string(), theirs.trim_end(), "{row}");
     }

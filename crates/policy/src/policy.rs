@@ -108,7 +108,13 @@ pub struct Policy {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Memberships {
     exact: BTreeMap<Member, BTreeSet<Name>>,
-    places: Vec<(PlacePattern, Name)>,
+    /// Locations with stars: these have to be tried one by one.
+    patterns: Vec<(PlacePattern, Name)>,
+}
+
+/// True when a pattern fits more than one place.
+pub(crate) fn has_star(pattern: &PlacePattern) -> bool {
+    pattern.to_string().contains('*')
 }
 
 impl Policy {
@@ -127,11 +133,11 @@ impl Policy {
         let mut memberships = Memberships::default();
         for group in groups.values() {
             for member in &group.members {
-                match member {
-                    Member::Location(pattern) => memberships.places.push((pattern.clone(), group.name.clone())),
-                    other => {
-                        memberships.exact.entry(other.clone()).or_default().insert(group.name.clone());
-                    }
+                memberships.exact.entry(member.clone()).or_default().insert(group.name.clone());
+                if let Member::Location(pattern) = member
+                    && has_star(pattern)
+                {
+                    memberships.patterns.push((pattern.clone(), group.name.clone()));
                 }
             }
         }
@@ -145,8 +151,9 @@ impl Policy {
             Subject::User(name) => self.listing(&Member::User(name.clone())),
             Subject::Device(name) => self.listing(&Member::Device(name.clone())),
             Subject::Location(place) => {
-                let fitting = self.memberships.places.iter().filter(|(pattern, _)| pattern.matches(place));
-                fitting.map(|(_, group)| group.clone()).collect()
+                let fitting = self.memberships.patterns.iter().filter(|(pattern, _)| pattern.matches(place));
+                let exact = place.to_string().parse().map(|p| self.listing(&Member::Location(p))).unwrap_or_default();
+                exact.into_iter().chain(fitting.map(|(_, group)| group.clone())).collect()
             }
         };
         for role in &who.roles {

@@ -11,6 +11,7 @@ use fseg_model::{
 use fseg_yaml::Span;
 use thiserror::Error;
 
+use crate::policy::has_star;
 use crate::{Decision, DenyReason, Member, Policy};
 
 /// One expectation about what the policy permits.
@@ -221,19 +222,14 @@ fn ports_of(protocol: IpProtocol, ports: PortRange) -> PortRange {
 /// groups nested in it: it would pass for the wrong reason.
 struct Everybody<'p> {
     policy: &'p Policy,
-    /// For each pattern of a location one place that fits it and, where it has stars, no narrower pattern.
-    places: Vec<(PlacePath, MemberSet)>,
+    /// For each location of any group one place that fits it and, where it has stars, no narrower one. Made when needed.
+    places: Option<Vec<(PlacePath, MemberSet)>>,
     groups: BTreeMap<Name, BTreeSet<MemberSet>>,
 }
 
 impl<'p> Everybody<'p> {
     fn new(policy: &'p Policy) -> Self {
-        let members = policy.groups.values().flat_map(|group| &group.members);
-        let patterns = members.filter_map(|m| if let Member::Location(pattern) = m { Some(pattern) } else { None });
-        let samples: BTreeSet<PlacePath> = patterns.filter_map(sample).collect();
-        let groups_of = |place: &PlacePath| policy.groups_of(&Identity::plain(Subject::Location(place.clone())));
-        let places = samples.into_iter().map(|place| (place.clone(), groups_of(&place))).collect();
-        Self { policy, places, groups: BTreeMap::new() }
+        Self { policy, places: None, groups: BTreeMap::new() }
     }
 
     /// The sets that a party may have; at least one.
@@ -253,8 +249,7 @@ impl<'p> Everybody<'p> {
                     Member::Device(device) => Party::Subject(Subject::Device(device.clone())),
                     Member::Role(role) => Party::Role(role.clone()),
                     Member::Location(pattern) => {
-                        let fitting = self.places.iter().filter(|(place, _)| pattern.matches(place));
-                        sets.extend(fitting.map(|(_, set)| set.clone()));
+                        sets.extend(self.at(pattern));
                         continue;
                     }
                     Member::Group(nested) => {
@@ -269,6 +264,22 @@ impl<'p> Everybody<'p> {
         }
         self.groups.insert(name.clone(), sets.clone());
         sets
+    }
+
+    /// The sets of what may be at a place that fits.
+    fn at(&mut self, pattern: &PlacePattern) -> Vec<MemberSet> {
+        let policy = self.policy;
+        let groups_of = |place: PlacePath| policy.groups_of(&Identity::plain(Subject::Location(place)));
+        if !has_star(pattern) {
+            return pattern.to_string().parse().map(groups_of).into_iter().collect();
+        }
+        let places = self.places.get_or_insert_with(|| {
+            let members = policy.groups.values().flat_map(|group| &group.members);
+            let patterns = members.filter_map(|m| if let Member::Location(pattern) = m { Some(pattern) } else { None });
+            let samples: BTreeSet<PlacePath> = patterns.filter_map(sample).collect();
+            samples.into_iter().map(|place| (place.clone(), groups_of(place))).collect()
+        });
+        places.iter().filter(|(place, _)| pattern.matches(place)).map(|(_, set)| set.clone()).collect()
     }
 }
 

@@ -54,3 +54,22 @@ fn services_that_list_each_other_in_a_ladder_do_not_explode() {
     assert!(result.policy.is_none());
     assert!(result.diagnostics[0].message.contains("257 separate port ranges; at most 256 are accepted"));
 }
+
+#[test]
+fn a_large_policy_is_checked_and_tested() {
+    let mut text = String::from("groups:\n");
+    for group in 0..1000 {
+        let users: Vec<String> = (0..20).map(|n| format!("user:u{}", group * 20 + n)).collect();
+        text += &format!("  g{group}: {{ members: [{}, \"location:site/sw{group}/*\"] }}\n", users.join(", "));
+    }
+    text += "  all: { members: [";
+    (0..1000).for_each(|group| text += &format!("group:g{group}, "));
+    text += "] }\npermits:\n  - { id: mail, from: all, to: all, services: [tcp/25] }\ntests:\n";
+    (0..500).for_each(|n| {
+        text += &format!("  - {{ from: user:u{n}, to: location:site/sw{n}/p1, service: tcp/25, expect: permit }}\n")
+    });
+    text += "  - { from: group:all, to: user:u1, service: tcp/25, expect: permit }\n";
+    text += "  - { from: group:all, to: user:u1, service: tcp/26, expect: deny }\n";
+    assert_eq!(common::printed(&text), "");
+    assert_eq!(checked(&text).policy.unwrap().tests.len(), 502);
+}

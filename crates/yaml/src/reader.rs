@@ -195,10 +195,10 @@ impl<'a> Value<'a> {
         self.scalar("text").map(|(text, _)| text)
     }
 
-    /// Text with at least one character that is not white space.
+    /// Text that is more than white space.
     pub fn as_text(&self) -> Option<String> {
         let text = self.as_str()?;
-        if text.trim().is_empty() { self.must_be("text with at least one letter") } else { Some(text.to_owned()) }
+        if text.trim().is_empty() { self.must_be("text that is not empty") } else { Some(text.to_owned()) }
     }
 
     /// `true` or `false`, without quotes.
@@ -463,7 +463,7 @@ mod tests {
                 "   help: write [x]",
                 "n.yaml:7:10: error: an item of `who` must be text, not a mapping",
                 "n.yaml:8:7: error: invalid IP address syntax",
-                "n.yaml:9:7: error: `name` must be text with at least one letter, not ` `",
+                "n.yaml:9:7: error: `name` must be text that is not empty, not ` `",
             ]
         );
     }

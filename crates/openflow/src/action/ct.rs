@@ -138,9 +138,7 @@ pub(super) fn encode_nat(action: &NatAction, out: &mut Vec<u8>) {
     };
     out.zeros(2);
     out.u16(
-        kind | flag(action.persistent, NAT_PERSISTENT)
-            | flag(action.hash, NAT_HASH)
-            | flag(action.random, NAT_RANDOM),
+        kind | flag(action.persistent, NAT_PERSISTENT) | flag(action.hash, NAT_HASH) | flag(action.random, NAT_RANDOM),
     );
     let v4 = |address: Option<IpAddr>| match address {
         Some(IpAddr::V4(address)) => Some(address.to_bits()),

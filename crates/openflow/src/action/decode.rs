@@ -135,10 +135,7 @@ fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
             let src = Subfield::unpack(oxm::decode_header(body)?, packed).checked(at)?;
             Action::OutputReg { src, max_len }
         }
-        33 => {
-            body.skip(6, "load padding")?;
-            set_field(body)?
-        }
+        33 => set_field(body)?,
         34 => {
             let clause = body.u8("conjunction clause")?;
             let of = body.u8("conjunction clauses")?;

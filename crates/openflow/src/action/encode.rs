@@ -47,7 +47,6 @@ fn encode(action: &Action, out: &mut Vec<u8>) {
         Action::PopPbb => header(out, 27),
         Action::SetField { field, value, mask } => {
             nicira(out, 33);
-            out.zeros(6);
             oxm::encode_entry(*field, *value, *mask, out);
         }
         Action::Resubmit { port, table: None } => {

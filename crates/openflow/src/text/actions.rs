@@ -51,8 +51,7 @@ pub(crate) struct Instructions<'a>(pub(crate) &'a [Instruction]);
 
 impl fmt::Display for Instructions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let silent =
-            |instruction: &&Instruction| matches!(instruction, Instruction::ApplyActions(actions) if actions.is_empty());
+        let silent = |instruction: &&Instruction| matches!(instruction, Instruction::ApplyActions(actions) if actions.is_empty());
         let mut any = false;
         for instruction in instruction::in_order(self.0).filter(|instruction| !silent(instruction)) {
             if std::mem::replace(&mut any, true) {

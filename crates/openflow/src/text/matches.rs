@@ -170,15 +170,19 @@ fn is_register(field: &Field) -> bool {
 fn shorthand(matches: &Match) -> Option<(&'static str, u128, Option<u128>)> {
     let eth_type = matches.exact(Field::EthType)?;
     let protocol = matches.exact(Field::IpProto);
-    let fits = |wanted: &(&str, u128, Option<u128>)| {
-        wanted.1 == eth_type && (wanted.2.is_none() || wanted.2 == protocol)
-    };
+    let fits =
+        |wanted: &(&str, u128, Option<u128>)| wanted.1 == eth_type && (wanted.2.is_none() || wanted.2 == protocol);
     PROTOCOLS.iter().find(|wanted| fits(wanted)).copied()
 }
 
 fn write_once(matches: &Match, field: Field, done: &mut Vec<Field>, list: &mut List<'_, '_>) -> fmt::Result {
     let Some(value) = matches.get(field) else { return Ok(()) };
     if done.contains(&field) {
+        return Ok(());
+    }
+    // A priority says by itself that there is a tag.
+    let any_tag = Value { value: 0x1000, mask: Some(0x1000) };
+    if field == Field::VlanVid && *value == any_tag && matches.exact(Field::VlanPcp).is_some() {
         return Ok(());
     }
     done.push(field);

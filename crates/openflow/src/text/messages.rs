@@ -27,7 +27,7 @@ impl Display for Message {
             1..=6 => format!("OF1.{}", version - 1),
             other => format!("OF version {other:#04x}"),
         };
-        write!(f, "{} ({version}) (xid={}):", self.body.name(), Hex(self.xid.into()))?;
+        write!(f, "{} ({version}) (xid={:#x}):", self.body.name(), self.xid)?;
         self.body.fmt(f)
     }
 }
@@ -171,7 +171,13 @@ impl Display for Body {
             Body::MeterMod(meter) => write!(f, " {meter}"),
             Body::BundleControl(control) => write!(f, "\n {control}"),
             Body::BundleAdd(add) => {
-                write!(f, "\n bundle_id={} flags={}\n{}", Hex(add.bundle_id.into()), bundle_flags(add.flags), add.message)
+                write!(
+                    f,
+                    "\n bundle_id={} flags={}\n{}",
+                    Hex(add.bundle_id.into()),
+                    bundle_flags(add.flags),
+                    add.message
+                )
             }
             Body::NxSetPacketInFormat(format) => match *format {
                 crate::nicira::PACKET_IN_STANDARD => f.write_str(" format=openflow10"),
@@ -528,6 +534,8 @@ impl Display for MultipartRequest {
         match &self.query {
             Query::Flow(query) | Query::Aggregate(query) => query.fmt(f),
             Query::PortStats(port) => write!(f, " port_no={}", PortName(*port)),
+            // In OpenFlow 1.3 it is always about all ports.
+            Query::PortDesc => f.write_str(" port=ANY"),
             Query::Queue { port_no, queue_id } => write!(f, " port={} queue={queue_id}", PortName(*port_no)),
             Query::Group(id) => write!(f, " group_id={id}"),
             Query::Meter(id) | Query::MeterConfig(id) => write!(f, " meter={id}"),

@@ -6,7 +6,9 @@ use crate::oxm::Match;
 use crate::text::flows::{DEFAULT_PRIORITY, FLAGS};
 use crate::text::matches::PROTOCOLS;
 use crate::text::parse_actions::instructions;
-use crate::text::parse_value::{Result, TextError, field_named, field_value, masked, number, port_number, small, wrong};
+use crate::text::parse_value::{
+    Result, TextError, field_named, field_value, masked, number, port_number, small, wrong,
+};
 
 /// The longest text that is looked at, in bytes.
 const MAX_TEXT: usize = 0x1_0000;
@@ -126,7 +128,10 @@ fn matches(fields: &[Token<'_>]) -> Result<Match> {
             _ => {}
         }
     }
-    for token in fields.iter().filter(|token| token.value.is_some()) {
+    // A priority asks whether there is a tag already: it comes last.
+    let last = |token: &&Token<'_>| token.key.ends_with("vlan_pcp");
+    let valued = || fields.iter().filter(|token| token.value.is_some());
+    for token in valued().filter(|token| !last(token)).chain(valued().filter(last)) {
         matches = with_field(matches, context, token.key, token.value()?)?;
     }
     Ok(matches)
@@ -144,6 +149,11 @@ fn with_field(matches: Match, context: Context, key: &str, text: &str) -> Result
         "vlan_vid" => {
             let (value, mask) = field_value(Field::VlanVid, text)?;
             matches.with_masked(Field::VlanVid, value, mask)
+        }
+        "dl_vlan_pcp" | "vlan_pcp" => {
+            let tagged = matches.get(Field::VlanVid).is_some_and(|vlan| vlan.value & 0x1000 != 0);
+            let matches = matches.with(Field::VlanPcp, exactly(7)?);
+            if tagged { matches } else { matches.with_masked(Field::VlanVid, 0x1000u16, 0x1000u16) }
         }
         "vlan_tci" => {
             let (value, mask) = field_value(Field::VlanTci, text)?;

@@ -12,9 +12,7 @@ use crate::port;
 use crate::subfield::Subfield;
 use crate::text::actions::REASONS;
 use crate::text::flows::DEFAULT_PRIORITY;
-use crate::text::parse_value::{
-    Result, field_named, field_value, masked, number, port_number, small, subfield, wrong,
-};
+use crate::text::parse_value::{Result, field_named, field_value, masked, number, port_number, small, subfield, wrong};
 
 /// How deep actions may contain actions.
 const DEPTH: usize = 8;
@@ -103,9 +101,7 @@ fn list(text: &str, depth: usize) -> Result<Vec<Action>> {
 fn action(item: &Item<'_>, depth: usize) -> Result<Action> {
     let argument = item.argument;
     Ok(match item.name {
-        "output" if argument.contains('[') => {
-            Action::OutputReg { src: subfield(argument)?, max_len: MAX_LEN_WHOLE }
-        }
+        "output" if argument.contains('[') => Action::OutputReg { src: subfield(argument)?, max_len: MAX_LEN_WHOLE },
         "output" => Action::output(port_number(argument)?),
         "CONTROLLER" | "controller" if item.parenthesised => Action::Controller(controller(argument)?),
         "CONTROLLER" | "controller" => {

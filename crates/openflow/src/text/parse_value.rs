@@ -141,9 +141,7 @@ fn flags(field: Field, text: &str, names: &[&str]) -> Result<(u128, u128)> {
 pub(super) fn field_value(field: Field, text: &str) -> Result<(u128, u128)> {
     let (value_text, mask_text) = masked(text);
     let (value, mask) = match field.format() {
-        Format::Decimal | Format::Hexadecimal => {
-            (number(value_text)?, mask_text.map_or(Ok(u128::MAX), number)?)
-        }
+        Format::Decimal | Format::Hexadecimal => (number(value_text)?, mask_text.map_or(Ok(u128::MAX), number)?),
         Format::Port => (port_number(value_text)?.into(), mask_text.map_or(Ok(u128::MAX), number)?),
         Format::Ethernet => (ethernet(value_text)?, mask_text.map_or(Ok(u128::MAX), ethernet)?),
         Format::Ipv4 | Format::Ipv6 => {

@@ -1,5 +1,7 @@
 //! The section `tests`.
 
+use std::collections::BTreeSet;
+
 use fseg_model::Name;
 use fseg_yaml::{Reader, Value, did_you_mean, quote};
 
@@ -74,23 +76,23 @@ fn expectation(value: Value<'_>) -> Option<Expect> {
     }
 }
 
+/// How many strangers are compared with all members: each comparison is a walk through the whole policy.
+const MAX_STRANGERS: usize = 100;
+
 /// A mistyped name in a test that expects a denial passes for the wrong reason: say so when a near name exists.
 pub(super) fn warn_of_strangers(reader: &Reader<'_>, policy: &Policy) {
-    let members: std::collections::BTreeSet<String> =
-        policy.groups.values().flat_map(|g| &g.members).map(ToString::to_string).collect();
-    for test in &policy.tests {
-        for party in [&test.from, &test.to] {
-            let nameless = matches!(party, Party::Subject(_) | Party::Role(_)) && policy.members_of(party).is_empty();
-            if !nameless || reader.is_full() {
-                continue;
-            }
-            let word = party.to_string();
-            let kind = word.split(':').next().unwrap_or_default().to_owned() + ":";
-            let same_kind = members.iter().map(String::as_str).filter(|m| m.starts_with(&kind));
-            if let Some(meant) = did_you_mean(&word, same_kind) {
-                let message = format!("`{word}` is in no group, so this test can only be denied");
-                reader.warn(test.span, message, format!("did you mean `{meant}`?"));
-            }
+    let members: BTreeSet<String> = policy.groups.values().flat_map(|g| &g.members).map(ToString::to_string).collect();
+    let sides = policy.tests.iter().flat_map(|test| [(test, &test.from), (test, &test.to)]);
+    let nameless = sides.filter(|(_, party)| {
+        matches!(party, Party::Subject(_) | Party::Role(_)) && policy.members_of(party).is_empty()
+    });
+    for (test, party) in nameless.take(MAX_STRANGERS) {
+        let word = party.to_string();
+        let kind = word.split(':').next().unwrap_or_default().to_owned() + ":";
+        let same_kind = members.iter().map(String::as_str).filter(|m| m.starts_with(&kind));
+        if let Some(meant) = did_you_mean(&word, same_kind) {
+            let message = format!("`{word}` is in no group, so this test can only be denied");
+            reader.warn(test.span, message, format!("did you mean `{meant}`?"));
         }
     }
 }

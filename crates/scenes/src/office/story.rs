@@ -97,7 +97,7 @@ fn passes<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
             if office.endpoint(from)?.ping(address(to)?)? { Ok(()) } else { wrong("no answer") }
         });
     }
-    story.show("sales-1 sends 1 GB-class bulk traffic to crm-1 on one switch (permit sales-crm-bulk)", || {
+    story.show("sales-1 sends bulk data to crm-1 on the same switch (permit sales-crm-bulk)", || {
         iperf(office, "sales-1", "crm-1")
     });
     story.show("sales-1 does the same to crm-2 on the other switch", || iperf(office, "sales-1", "crm-2"));
