@@ -64,7 +64,9 @@ const DEFAULT_DIR: &str = "/tmp/fseg-lab";
 pub(crate) fn run(args: LabArgs) -> ExitCode {
     match args.command {
         LabCommand::List => {
-            println!("office   two access switches, a node, people, servers, printers, a stranger, old network, Internet");
+            println!(
+                "office   two access switches, a node, people, servers, printers, a stranger, old network, Internet"
+            );
             ExitCode::SUCCESS
         }
         LabCommand::Run { scene, keep, dir } => scene_run(&scene, keep, dir),

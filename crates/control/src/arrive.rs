@@ -28,7 +28,11 @@ impl Controller {
         };
         match owner {
             Some(Owner::System(SystemRow::Dhcp)) => self.dhcp(place, &frame),
-            Some(Owner::System(SystemRow::FirstPacket)) => self.first_packet(place, &frame),
+            Some(Owner::System(SystemRow::FirstPacket)) => {
+                if self.first_packet(place, &frame) {
+                    self.again(place, &packet.data);
+                }
+            }
             Some(Owner::System(SystemRow::ExitNeighbour)) => self.neighbour(place, &frame),
             Some(Owner::System(SystemRow::DefaultDeny | SystemRow::UnknownDestination)) => {
                 self.denied_packet(place, &frame, packet.matches.get(Field::Metadata).map(|v| v.value as u64));
@@ -306,15 +310,16 @@ impl Controller {
 
     /// A device speaks that the port's rows do not know: one with an address of its own, or one that moved here with its
     /// lease. Who has neither must ask for an address first.
-    fn first_packet(&mut self, place: Location, frame: &Frame) {
+    /// True when the device's rows are there from now on.
+    fn first_packet(&mut self, place: Location, frame: &Frame) -> bool {
         let source = match &frame.payload {
             Payload::Arp(arp) if arp.sender_mac == frame.source => arp.sender_ip,
             Payload::Ipv4(packet) => packet.source,
-            _ => return,
+            _ => return false,
         };
         let mac = frame.source;
         if source.is_unspecified() || source.is_link_local() {
-            return;
+            return false;
         }
         let leased = self.book.lease_of(mac).is_some_and(|l| l.address == source && l.state == LeaseState::Bound);
         let own = self.admission.device_of(mac).is_some_and(|d| d.is_static && d.address == Some(source));
@@ -326,16 +331,25 @@ impl Controller {
                     self.refuse(place, mac, &format!("it uses the address {source}, which belongs to {holder}"));
                 }
             }
-            return;
+            return false;
         }
-        let Some(id) = self.arrive(mac, place) else { return };
+        let Some(id) = self.arrive(mac, place) else { return false };
         if own {
             if let Err(conflict) = self.book.claim_static(mac, source) {
                 self.refuse(place, mac, &conflict.to_string());
-                return;
+                return false;
             }
         }
         self.bind(id, place, source);
+        true
+    }
+
+    /// Lets a packet meet the rows that it has just caused, so that its sender need not repeat it.
+    fn again(&mut self, place: Location, data: &[u8]) {
+        if let Some(link) = self.links.get_mut(&place.switch) {
+            let message = link.packet_again(place.port, data.to_vec());
+            self.replies.push((place.switch, link.connection, message));
+        }
     }
 
     fn forged(&mut self, place: Location, id: EndpointId, frame: &Frame) {

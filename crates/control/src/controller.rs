@@ -115,7 +115,7 @@ impl Controller {
     /// A controller with what was committed before. The changes of the first [`Controller::flush`] include this start's
     /// round.
     pub fn new(config: SiteConfig, records: Vec<Record>, now: Now) -> Result<Self, StartError> {
-        let fabric = crate::external::fabric(&config);
+        let mut fabric = crate::external::fabric(&config);
         let mut accounts = Vec::new();
         let mut devices = Vec::new();
         let mut leases = Vec::new();
@@ -136,6 +136,7 @@ impl Controller {
                     }
                 }
                 Record::Class(c) => classes.load(c),
+                Record::Neighbour { address, mac } => crate::external::known_neighbour(&mut fabric, address, mac),
                 Record::Number { kind: NumberKind::Permit, name, number } => {
                     if let Ok(name) = Name::new(&name) {
                         permit_numbers.insert(name, number);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use fseg_model::{ClassId, Dpid, Location, PortKind, PortNo, SliceId};
+use fseg_model::{ClassId, Dpid, Location, Mac, PortKind, PortNo, SliceId};
 use fseg_pipeline::fabric::{Exit, PortFacts, ROUTER_MAC, SwitchFacts};
 use fseg_pipeline::rows::external_rows;
 use fseg_pipeline::{ExternalFacts, Fabric, Owner, SwitchRole};
@@ -14,6 +14,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::config::{SiteConfig, SwitchConfig};
 use crate::controller::Controller;
 use crate::effect::EventKind;
+use crate::record::Record;
 use std::time::Duration;
 
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -61,6 +62,14 @@ fn via(config: &SiteConfig, switch: &SwitchConfig) -> BTreeMap<Dpid, PortNo> {
             Some((other.dpid, named.or(only)?))
         })
         .collect()
+}
+
+/// A next hop from before a restart.
+pub(crate) fn known_neighbour(fabric: &mut Fabric, address: Ipv4Addr, mac: Mac) {
+    let ports = fabric.switches.values_mut().flat_map(|s| &mut s.ports);
+    for exit in ports.filter_map(|p| p.exit.as_mut()).filter(|e| e.gateway == address) {
+        exit.gateway_mac = Some(mac);
+    }
 }
 
 /// Externals that claim inner addresses: refused, since such an address could be two things at once.
@@ -146,7 +155,7 @@ impl Controller {
         for (place, ask) in asks {
             let Some(link) = self.links.get_mut(&place.switch) else { continue };
             if link.phase == crate::link::LinkPhase::Up {
-                let message = link.packet_out(place.port, ask.to_frame(ROUTER_MAC, fseg_model::Mac::BROADCAST));
+                let message = link.packet_out(place.port, ask.to_frame(ROUTER_MAC, Mac::BROADCAST));
                 let connection = link.connection;
                 self.replies.push((place.switch, connection, message));
             }
@@ -162,6 +171,7 @@ impl Controller {
         let Some(port) = switch.ports.iter_mut().find(|p| p.number == place.port) else { return };
         let Some(exit) = port.exit.as_mut().filter(|e| e.gateway == address && e.gateway_mac != Some(mac)) else { return };
         let before = exit.gateway_mac.replace(mac);
+        self.put(Record::Neighbour { address, mac });
         let at = self.place_text(place);
         let text = match before {
             None => format!("the next hop {address} at {at} is {mac}"),

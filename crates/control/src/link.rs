@@ -346,12 +346,17 @@ impl Link {
 
     /// A packet for one port.
     pub(crate) fn packet_out(&mut self, port: PortNo, data: Vec<u8>) -> Message {
-        let out = fseg_openflow::PacketOut {
-            buffer_id: u32::MAX,
-            in_port: PortNo::CONTROLLER.0,
-            actions: vec![fseg_openflow::Action::Output { port: port.0, max_len: 0 }],
-            data,
-        };
-        self.message(Body::PacketOut(out))
+        self.packet(PortNo::CONTROLLER, port.0, data)
+    }
+
+    /// A packet as if it came in by a port now.
+    pub(crate) fn packet_again(&mut self, from: PortNo, data: Vec<u8>) -> Message {
+        self.packet(from, fseg_openflow::port::TABLE, data)
+    }
+
+    fn packet(&mut self, from: PortNo, to: u32, data: Vec<u8>) -> Message {
+        let actions = vec![fseg_openflow::Action::output(to)];
+        let buffer_id = fseg_openflow::flow::NO_BUFFER;
+        self.message(Body::PacketOut(fseg_openflow::PacketOut { buffer_id, in_port: from.0, actions, data }))
     }
 }

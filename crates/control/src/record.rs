@@ -1,5 +1,7 @@
 //! Committed state: small, typed, one record per thing.
 
+use std::net::Ipv4Addr;
+
 use fseg_address::Lease;
 use fseg_admission::{Account, Device};
 use fseg_model::{Class, ClassId, Endpoint, EndpointId, Mac, Name, Wall};
@@ -47,6 +49,13 @@ pub enum Record {
     Policy(PolicyVersion),
     /// A class.
     Class(Class),
+    /// The next hop of an exit: known from the first moment after a restart, so that nothing is interrupted.
+    Neighbour {
+        /// Its address.
+        address: Ipv4Addr,
+        /// Its MAC address when last seen.
+        mac: Mac,
+    },
     /// A durable number.
     Number {
         /// What kind of thing.
@@ -73,6 +82,8 @@ pub enum RecordKey {
     Policy(u64),
     /// By number.
     Class(ClassId),
+    /// By address.
+    Neighbour(Ipv4Addr),
     /// By kind and name.
     Number(NumberKind, String),
 }
@@ -87,6 +98,7 @@ impl Record {
             Self::Device(d) => RecordKey::Device(d.name.clone()),
             Self::Policy(p) => RecordKey::Policy(p.version),
             Self::Class(c) => RecordKey::Class(c.id),
+            Self::Neighbour { address, .. } => RecordKey::Neighbour(*address),
             Self::Number { kind, name, .. } => RecordKey::Number(*kind, name.clone()),
         }
     }

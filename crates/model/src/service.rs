@@ -175,7 +175,7 @@ impl fmt::Display for ServiceTerm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.protocol {
             None => f.pad("any"),
-            Some(p) if self.ports == PortRange::ALL => f.pad(&p.to_string()),
+            Some(p) if self.ports == PortRange::ALL && !p.has_ports() => f.pad(&p.to_string()),
             Some(IpProtocol::ICMP) if self.ports == PortRange::one(8) => f.pad("icmp/echo"),
             Some(p) => f.pad(&format!("{p}/{}", self.ports)),
         }
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn terms_round_trip_and_refuse() {
-        for ok in ["any", "tcp/80", "udp/5000-5100", "icmp/echo", "icmp", "icmp/3", "ip/47", "sctp/36412", "icmp6/128"]
+        for ok in ["any", "tcp/80", "tcp/0-65535", "udp/5000-5100", "icmp/echo", "icmp", "icmp/3", "ip/47", "sctp/36412", "icmp6/128"]
         {
             assert_eq!(ok.parse::<ServiceTerm>().unwrap().to_string(), ok);
         }

@@ -36,6 +36,7 @@ fn place(key: &RecordKey) -> (Table, String) {
         RecordKey::Device(name) => (Table::Device, name.to_string()),
         RecordKey::Policy(version) => (Table::Policy, format!("{version:010}")),
         RecordKey::Class(id) => (Table::Class, id.get().to_string()),
+        RecordKey::Neighbour(address) => (Table::Meta, format!("neighbour/{address}")),
         RecordKey::Number(kind, name) => (Table::Number, format!("{}/{name}", kind_name(*kind))),
     }
 }
@@ -52,6 +53,7 @@ pub fn to_store(change: &Change) -> fseg_store::Change {
                 Record::Device(d) => text(d),
                 Record::Policy(p) => text(p),
                 Record::Class(c) => text(c),
+                Record::Neighbour { mac, .. } => text(mac),
                 Record::Number { number, .. } => json!(number),
             };
             fseg_store::Change::Put { table, key, value }
@@ -94,7 +96,14 @@ pub fn from_store(row: fseg_store::Record) -> Result<Option<Record>, Unreadable>
             };
             Record::Number { kind, name: name.into(), number }
         }
-        Table::Meta | Table::Token | Table::Rule => return Ok(None),
+        Table::Meta => match key.strip_prefix("neighbour/") {
+            Some(address) => {
+                let address = address.parse().map_err(|_| bad("expected neighbour/ADDRESS".into()))?;
+                Record::Neighbour { address, mac: read(value).map_err(bad)? }
+            }
+            None => return Ok(None),
+        },
+        Table::Token | Table::Rule => return Ok(None),
     };
     Ok(Some(record))
 }

@@ -4,7 +4,6 @@
 //! Open, add, commit: each control message is answered by one of the type after it. All messages of a bundle carry the
 //! flags it was opened with, and each added message the transaction id of the message that adds it.
 
-use crate::error::DecodeError;
 use crate::message::{self, Body, Message};
 use crate::wire::{Reader, Result, Writer};
 
@@ -91,17 +90,14 @@ impl BundleAdd {
         let bundle_id = reader.u32("bundle id")?;
         reader.skip(2, "bundle padding")?;
         let flags = reader.u16("bundle flags")?;
-        let at = reader.at();
         let mut peek = reader.clone();
         peek.skip(2, "message within a bundle")?;
         let length = usize::from(peek.u16("message within a bundle")?);
         let mut inner = reader.sub(length, "message within a bundle")?;
         reader.rest(); // properties, of which only experimenters' exist
-        let message = message::decode(&mut inner, true)?;
-        if matches!(message.body, Body::BundleAdd(_) | Body::BundleControl(_)) {
-            return Err(DecodeError::Unknown { what: "bundle message within a bundle", at, value: 0 });
-        }
-        Ok(BundleAdd { bundle_id, flags, message: Box::new(message) })
+        // A bundle within the bundle stays undecoded, so that nothing nests.
+        let message = Box::new(message::decode(&mut inner, true)?);
+        Ok(BundleAdd { bundle_id, flags, message })
     }
 }
 
@@ -124,4 +120,45 @@ pub fn encode_1_4(message: &Message) -> Option<Vec<u8>> {
     }
     out.patch_length(2, 0);
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::DecodeError;
+    use crate::flow::FlowMod;
+
+    fn add(inner: Body) -> Message {
+        let message = Box::new(Message { xid: 5, body: inner });
+        Message { xid: 5, body: Body::BundleAdd(BundleAdd { bundle_id: 3, flags: FLAG_ATOMIC, message }) }
+    }
+
+    #[test]
+    fn the_form_of_1_4_says_the_same() {
+        let control = BundleControl { bundle_id: 3, type_: control::COMMIT_REQUEST, flags: FLAG_ORDERED };
+        for message in [add(Body::FlowMod(FlowMod::add(1, 2))), Message { xid: 9, body: Body::BundleControl(control) }]
+        {
+            let bytes = encode_1_4(&message).unwrap();
+            assert_eq!(bytes[0], 5);
+            assert_eq!(Message::decode(&bytes), Ok(message));
+        }
+        assert_eq!(encode_1_4(&Message { xid: 1, body: Body::BarrierRequest }), None);
+    }
+
+    #[test]
+    fn a_bundle_within_a_bundle_stays_undecoded() {
+        let control = Body::BundleControl(BundleControl::default());
+        let inner = Message::decode(&add(control).encode()).unwrap();
+        // The inner message is kept as an experimenter's that is not understood, never as a bundle.
+        let Body::BundleAdd(add) = inner.body else { unreachable!() };
+        assert!(matches!(add.message.body, Body::Experimenter(_)));
+    }
+
+    #[test]
+    fn a_nested_message_of_the_wrong_length_is_refused() {
+        let mut bytes = add(Body::BarrierRequest).encode();
+        let inner_length = bytes.len() - 5;
+        bytes[inner_length] += 1;
+        assert!(matches!(Message::decode(&bytes), Err(DecodeError::Short { .. })));
+    }
 }

@@ -69,7 +69,8 @@ macro_rules! fields {
             $($(#[$doc])* $variant,)+
             /// A 32-bit register of Open vSwitch, 0 to 15.
             Reg(u8),
-            /// A 64-bit register of Open vSwitch, 0 to 7; `XReg(n)` is `Reg(2n)` (high half) and `Reg(2n+1)`.
+            /// A 64-bit register of Open vSwitch, 0 to 7; `XReg(n)` is `Reg(2n)` (high half) and `Reg(2n+1)`. A match on
+            /// it comes back from the switch as a match on those two: to compare rows, match on `Reg`.
             XReg(u8),
             /// A 128-bit register of Open vSwitch, 0 to 3; made of four 32-bit registers.
             XxReg(u8),

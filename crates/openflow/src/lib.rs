@@ -15,6 +15,10 @@
 //! assert_eq!(message.to_string(), "OFPT_FLOW_MOD (OF1.3) (xid=0x1): ADD priority=100,ip,nw_dst=10.0.0.1 actions=output:2");
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod action;
 pub mod bundle;
 pub mod error;

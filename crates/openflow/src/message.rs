@@ -468,3 +468,27 @@ fn experimenter(out: &mut Vec<u8>, experimenter: u32, exp_type: u32) {
     out.u32(experimenter);
     out.u32(exp_type);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_too_long_is_told_and_cut() {
+        let message = Message { xid: 1, body: Body::EchoRequest(vec![0; MAX_LEN]) };
+        assert_eq!(message.try_encode(), Err(TooLong { length: MAX_LEN + HEADER_LEN }));
+        let bytes = message.encode();
+        assert_eq!((bytes.len(), bytes[2], bytes[3]), (MAX_LEN, 0xff, 0xff));
+    }
+
+    #[test]
+    fn other_versions_are_named_but_a_hello_of_any_is_read() {
+        let hello = Message::decode(&[6, 0, 0, 8, 0, 0, 0, 1]).unwrap();
+        assert_eq!(hello.body, Body::Hello(Hello { versions: 0b111_1110 }));
+        assert_eq!(Message::decode(&[1, 5, 0, 8, 0, 0, 0, 1]), Err(DecodeError::Version { found: 1 }));
+        assert_eq!(
+            Message::decode(&[4, 20, 0, 9, 0, 0, 0, 1, 0]),
+            Err(DecodeError::Trailing { what: "message", at: 8, extra: 1 })
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! Our bytes and our text against Open vSwitch's own: `ovs-ofctl ofp-print` and `ovs-ofctl parse-flows` are the oracle.
 //! Without an installed `ovs-ofctl` these tests say so and check nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -51,11 +51,20 @@ enum Script {
     Silent,
 }
 
+/// UDP and TCP on one free port. The kernel chooses a port that is free for UDP; another test may have it for TCP.
+async fn sockets() -> (UdpSocket, TcpListener, SocketAddr) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = udp.local_addr().unwrap();
+        if let Ok(tcp) = TcpListener::bind(address).await {
+            return (udp, tcp, address);
+        }
+    }
+}
+
 /// A resolver; counts the questions it got.
 async fn resolver(script: Script) -> (SocketAddr, Arc<AtomicUsize>) {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
+    let (udp, tcp, address) = sockets().await;
     let count = Arc::new(AtomicUsize::new(0));
     let seen = count.clone();
     tokio::spawn(async move {
@@ -135,9 +144,7 @@ impl Running {
     }
 
     async fn with_domain(domain: &str, client: Client, upstreams: Vec<SocketAddr>) -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
+        let (udp, tcp, address) = sockets().await;
         let fake = Arc::new(Fake(Mutex::new(client)));
         let config = DnsConfig {
             domain: Name::from_str(domain).unwrap(),

@@ -78,6 +78,7 @@ fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
     }
     Ok(match body.u16("Nicira action")? {
         1 => Action::Resubmit { port: resubmit_port(body)?, table: None },
+        5 => Action::PopQueue,
         6 => {
             let bits = body.u16("move bits")?;
             let src_offset = body.u16("move offset")?;
@@ -98,8 +99,8 @@ fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
         14 => {
             let port = resubmit_port(body)?;
             let table = body.u8("resubmit table")?;
-            // OFPTT_ALL means the current table; Open vSwitch then sends the same action back.
-            Action::Resubmit { port, table: Some(table) }
+            // OFPTT_ALL means the current table, as the first form of the action does.
+            Action::Resubmit { port, table: (table != crate::flow::TABLE_ALL).then_some(table) }
         }
         15 => {
             let packed = body.u16("output bits")?;

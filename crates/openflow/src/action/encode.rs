@@ -91,6 +91,7 @@ fn encode(action: &Action, out: &mut Vec<u8>) {
             nicira(out, 16);
             learn::encode(learn, out);
         }
+        Action::PopQueue => nicira(out, 5),
         Action::Exit => nicira(out, 17),
         Action::Controller(controller) => encode_controller(controller, out),
         Action::Push(subfield) | Action::Pop(subfield) => {

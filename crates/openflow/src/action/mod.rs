@@ -131,6 +131,8 @@ pub enum Action {
     },
     /// Bytes without effect.
     Note(Vec<u8>),
+    /// Undoes [`Action::SetQueue`].
+    PopQueue,
     /// Stops processing of the pipeline here.
     Exit,
     /// Executes actions on a copy of the packet.

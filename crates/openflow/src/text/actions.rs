@@ -120,7 +120,7 @@ impl fmt::Display for Action {
                 if let Some(port) = port {
                     PortName(widen_port(*port)).fmt(f)?;
                 }
-                if *table == 0xff { f.write_str(",)") } else { write!(f, ",{table})") }
+                write!(f, ",{table})")
             }
             Action::Conjunction { id, clause, of } => write!(f, "conjunction({id},{clause}/{of})"),
             Action::Controller(controller) => controller.fmt(f),
@@ -134,6 +134,7 @@ impl fmt::Display for Action {
                  obs_point_id={point})"
             ),
             Action::Note(bytes) => write!(f, "note:{}", Dotted(bytes)),
+            Action::PopQueue => f.write_str("pop_queue"),
             Action::Exit => f.write_str("exit"),
             Action::Clone(actions) => write!(f, "clone({})", Actions(actions)),
             Action::Unknown { type_, body } => write!(f, "action({type_:#x},{})", Dotted(body)),

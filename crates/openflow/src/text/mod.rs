@@ -101,7 +101,7 @@ impl fmt::Display for FieldValue {
             (Format::TcpFlags, mask) => flags(f, value, mask, &TCP_FLAGS),
             // A single flag is always written with its sign.
             (Format::TunnelFlags, mask) if value <= 1 && mask.is_none_or(|mask| mask == 1) => {
-                write!(f, "{}{}", if value == 1 { '+' } else { '-' }, TUNNEL_FLAGS[0])
+                write!(f, "{}oam", if value == 1 { '+' } else { '-' })
             }
             (Format::TunnelFlags, mask) => flags(f, value, mask, &TUNNEL_FLAGS),
             (Format::Fragment, mask) => f.write_str(match (value & 3, mask.unwrap_or(3) & 3) {

@@ -207,3 +207,64 @@ fn contextual(context: Context, key: &str) -> Option<Field> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse_flow(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_culprit_its_place_and_what_to_do() {
+        assert_eq!(
+            error("ip,nw_dst=10.0.0,actions=drop"),
+            "`10.0.0`, at character 11: an IPv4 address was expected here, such as 10.0.0.1"
+        );
+        assert_eq!(
+            error("ip,nw_dst=10.0.0.1/33,actions=drop"),
+            "`33`, at character 20: a prefix length is at most 32 here"
+        );
+        assert_eq!(
+            error("tcq,actions=drop"),
+            "`tcq`, at character 1: no protocol of this name; fields are written name=value"
+        );
+        assert_eq!(
+            error("tp_dst=80,actions=drop"),
+            "`tp_dst`, at character 1: ports need a protocol: tcp, udp, sctp, tcp6, udp6 or sctp6"
+        );
+        assert_eq!(error("actions=outptu:1"), "`outptu`, at character 9: no action of this name");
+        assert_eq!(
+            error("actions=drop,output:1"),
+            "`drop`, at character 9: drop stands alone: nothing can be done with a dropped packet"
+        );
+        assert_eq!(
+            error("actions=load:256->NXM_NX_REG0[0..7]"),
+            "`256->NXM_NX_REG0[0..7]`, at character 14: 256 does not fit into 8 bits"
+        );
+        assert_eq!(error("actions=ct(commit"), "`ct(commit`, at character 9: a parenthesis is not closed");
+        assert_eq!(
+            error("actions=conjunction(5,3/2)"),
+            "`5,3/2`, at character 21: a conjunction has 2 to 64 clauses, counted from 1"
+        );
+        assert_eq!(error("table=300,actions=drop"), "`300`, at character 7: at most 8 bits fit here");
+        assert_eq!(error("ct_state=+trk+trk,actions=drop"), "`+trk+trk`, at character 10: trk stands here twice");
+        assert!(error("ip").contains("actions=drop drops"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let deep = format!("actions={}output:1{}", "clone(".repeat(40), ")".repeat(40));
+        assert!(error(&deep).contains("nested deeper"));
+        assert!(parse_flow(&"x".repeat(MAX_TEXT + 1)).is_err());
+    }
+
+    #[test]
+    fn what_a_switch_printed_is_understood() {
+        let printed = " cookie=0x5, duration=3.5s, table=4, n_packets=7, n_bytes=9, priority=60,ct_state=+trk-rpl,tcp actions=load:0x6->NXM_NX_REG6[],goto_table:5";
+        let flow = parse_flow(printed).unwrap();
+        assert_eq!((flow.cookie, flow.table, flow.priority), (5, 4, 60));
+        assert_eq!(flow.matches, parse_match("tcp,ct_state=+trk-rpl").unwrap());
+    }
+}

@@ -156,6 +156,7 @@ fn action(item: &Item<'_>, depth: usize) -> Result<Action> {
         "learn" => Action::Learn(learn(argument)?),
         "sample" => sample(argument)?,
         "note" => Action::Note(bytes(argument)?),
+        "pop_queue" => Action::PopQueue,
         "exit" => Action::Exit,
         "clone" => Action::Clone(list(argument, depth + 1)?),
         "action" => match argument.split_once(',') {

@@ -236,8 +236,11 @@ pub(super) fn field_named(name: &str) -> Option<Field> {
     Field::NAMED.iter().find(named).copied().or_else(|| numbered(name))
 }
 
+/// A name before a number, how many numbers there are, and the field they make.
+type Stem = (&'static str, u8, fn(u8) -> Field);
+
 fn numbered(name: &str) -> Option<Field> {
-    const STEMS: [(&str, u8, fn(u8) -> Field); 8] = [
+    const STEMS: [Stem; 8] = [
         ("reg", 16, Field::Reg),
         ("xreg", 8, Field::XReg),
         ("xxreg", 4, Field::XxReg),

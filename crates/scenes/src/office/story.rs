@@ -311,21 +311,32 @@ fn forgery<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
 }
 
 fn restart(office: &mut Office<'_>) -> Told<String> {
-    let target = office.endpoint("crm-2")?.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
-    let ping = office.endpoint("sales-1")?.spawn(&["ping", "-i", "0.02", "-c", "300", "-q", &target.to_string()])?;
+    let inside = office.endpoint("crm-2")?.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
+    let pings = [("sales-1", inside), ("sales-2", WEBSITE)].map(|(from, to)| -> Told<_> {
+        Ok(office.endpoint(from)?.spawn(&["ping", "-i", "0.02", "-c", "200", "-q", &to.to_string()])?)
+    });
     std::thread::sleep(Duration::from_millis(500));
     office.node.kill()?;
     std::thread::sleep(Duration::from_millis(500));
     let begun = Instant::now();
     office.start()?;
-    let took = begun.elapsed();
-    let out = ping.wait(Duration::from_secs(30))?.stdout;
-    let line = out.lines().find(|l| l.contains("packet loss")).unwrap_or_default().to_owned();
-    if !line.contains(" 0% packet loss") {
-        return wrong(format!("lost packets: {out}"));
+    let mut lines = format!("killed, and ready again {:.0?} after its start\n", begun.elapsed());
+    for (ping, to) in pings.into_iter().zip(["to crm-2 on the other switch", "to the Internet through NAT"]) {
+        let out = ping?.wait(Duration::from_secs(30))?.stdout;
+        let line = out.lines().find(|l| l.contains("packet loss")).unwrap_or_default();
+        if !line.contains(" 0% packet loss") {
+            return wrong(format!("{to}: lost packets: {out}"));
+        }
+        lines.push_str(&format!("{to}: {line}\n"));
     }
-    let log = office.node.log_with("switch", &["sw1 is connected"])?.unwrap_or_default();
-    Ok(format!("killed and back after {took:.0?}: {line}\n{log}"))
+    for switch in ["node", "sw1", "sw2"] {
+        let log = office.node.wait_for_log("switch", &[&format!("switch {switch} is connected")])?;
+        if !log.contains("0 added, 0 removed") {
+            return wrong(format!("rows were changed: {log}"));
+        }
+        lines.push_str(&format!("{log}\n"));
+    }
+    Ok(lines)
 }
 
 fn everybody<W: Write>(office: &Office<'_>, story: &mut Story<W>) {

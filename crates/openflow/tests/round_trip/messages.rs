@@ -1,8 +1,5 @@
-//! Whatever can be said survives bytes and text; whatever comes in, nothing panics.
+//! Any message.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use fseg_openflow::action::ControllerAction;
 use fseg_openflow::group::{GroupDesc, GroupFeatures, GroupStats};
 use fseg_openflow::meter::{MeterConfig, MeterFeatures, MeterStats};
 use fseg_openflow::nicira::{CtFlush, CtTuple, TlvCommand, TlvMap, TlvTable, TlvTableMod};
@@ -14,194 +11,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-fn field() -> impl Strategy<Value = Field> {
-    prop_oneof![
-        6 => proptest::sample::select(Field::NAMED),
-        1 => (0u8..16).prop_map(Field::Reg),
-        1 => (0u8..8).prop_map(Field::XReg),
-        1 => (0u8..4).prop_map(Field::XxReg),
-        1 => (0u8..64).prop_map(Field::TunMetadata),
-    ]
-}
+use crate::actions::*;
 
-fn matches() -> impl Strategy<Value = Match> {
-    vec((field(), any::<u128>(), option::of(any::<u128>())), 0..6).prop_map(|fields| {
-        fields.into_iter().fold(Match::new(), |matches, (field, value, mask)| match mask {
-            // An exact tunnel option means all its bytes: 16 here.
-            Some(mask) => matches.with_masked(field, value, mask),
-            None => matches.with(field, value),
-        })
-    })
-}
-
-fn subfield() -> impl Strategy<Value = Subfield> {
-    (field(), any::<u16>(), any::<u16>()).prop_map(|(field, offset, bits)| {
-        let width = Subfield::whole(field).bits.min(128);
-        let offset = offset % width;
-        Subfield::new(field, offset, 1 + bits % (width - offset).min(64))
-    })
-}
-
-fn address() -> impl Strategy<Value = IpAddr> {
-    prop_oneof![
-        any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))),
-        any::<u128>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits | 1 << 127))),
-    ]
-}
-
-fn nat() -> impl Strategy<Value = NatAction> {
-    (option::of(any::<bool>()), option::of(address()), option::of(any::<(u16, u16)>()), any::<(bool, bool, bool)>())
-        .prop_map(|(kind, min, ports, (persistent, hash, random))| {
-            let kind = kind.map(|src| if src { NatKind::Src } else { NatKind::Dst });
-            let min = kind.and(min);
-            let ports = min.and(ports);
-            NatAction {
-                kind,
-                min,
-                max: min,
-                proto_min: ports.map(|(min, _)| min),
-                proto_max: ports.map(|(_, max)| max),
-                persistent,
-                hash,
-                random,
-            }
-        })
-}
-
-fn leaf() -> impl Strategy<Value = Action> {
-    prop_oneof![
-        (any::<u32>(), any::<u16>()).prop_map(|(port, max_len)| Action::Output { port, max_len }),
-        any::<u32>().prop_map(Action::Group),
-        any::<u32>().prop_map(Action::SetQueue),
-        any::<u16>().prop_map(Action::PushVlan),
-        Just(Action::PopVlan),
-        any::<u16>().prop_map(Action::PushMpls),
-        any::<u16>().prop_map(Action::PopMpls),
-        any::<u8>().prop_map(Action::SetMplsTtl),
-        Just(Action::DecMplsTtl),
-        any::<u8>().prop_map(Action::SetNwTtl),
-        Just(Action::DecNwTtl),
-        Just(Action::CopyTtlOut),
-        Just(Action::CopyTtlIn),
-        any::<u16>().prop_map(Action::PushPbb),
-        Just(Action::PopPbb),
-        (field(), any::<u128>()).prop_map(|(field, value)| Action::set_field(field, value)),
-        (field(), any::<u128>(), any::<u128>())
-            .prop_map(|(field, value, mask)| Action::set_field_masked(field, value, mask)),
-        (subfield(), subfield()).prop_map(|(src, dst)| {
-            let bits = src.bits.min(dst.bits);
-            Action::Move { src: Subfield { bits, ..src }, dst: Subfield { bits, ..dst } }
-        }),
-        // Loads of experimenter fields do not exist: the action has room for a short header only.
-        (subfield().prop_filter("short header", |dst| dst.field.experimenter().is_none()), any::<u64>()).prop_map(
-            |(dst, value)| Action::Load {
-                dst,
-                value: value & dst.mask().checked_shr(dst.offset.into()).unwrap_or(0) as u64
-            }
-        ),
-        subfield().prop_map(Action::Push),
-        subfield().prop_map(Action::Pop),
-        subfield().prop_map(|src| Action::OutputReg { src, max_len: 0xffff }),
-        (option::of(0u16..0xff00), option::of(0u8..0xff)).prop_map(|(port, table)| Action::Resubmit { port, table }),
-        (any::<u32>(), 1u8..=64).prop_map(|(id, clause)| Action::Conjunction { id, clause, of: 64 }),
-        (any::<u16>(), any::<u16>(), 0u8..6, vec(any::<u8>(), 0..20), any::<bool>(), option::of(any::<u32>()))
-            .prop_map(|(max_len, controller_id, reason, userdata, pause, meter_id)| {
-                Action::Controller(ControllerAction { max_len, controller_id, reason, userdata, pause, meter_id })
-            }),
-        nat().prop_map(Action::Nat),
-        Just(Action::CtClear),
-        Just(Action::Exit),
-        (1u16.., any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(probability, collector_set, domain, point)| {
-            Action::Sample { probability, collector_set, domain, point }
-        }),
-        // As padded as it comes back from the wire.
-        (0usize..4).prop_map(|words| Action::Note(vec![7; 6 + 8 * words])),
-        learn().prop_map(Action::Learn),
-    ]
-}
-
-fn learn() -> impl Strategy<Value = LearnAction> {
-    let spec = (subfield(), any::<u64>(), 0u8..5).prop_map(|(dst, value, kind)| {
-        let bytes = (u128::from(value) & (dst.mask() >> dst.offset)).to_be_bytes();
-        let constant = LearnSource::Immediate(bytes[16 - 2 * usize::from(dst.bits).div_ceil(16)..].to_vec());
-        let (source, destination) = match kind {
-            0 => (LearnSource::Field(dst), LearnDestination::Match(dst)),
-            1 => (constant, LearnDestination::Match(dst)),
-            2 => (LearnSource::Field(dst), LearnDestination::Load(dst)),
-            3 => (constant, LearnDestination::Load(dst)),
-            _ => (LearnSource::Field(dst), LearnDestination::Output),
-        };
-        LearnSpec { bits: dst.bits, source, destination }
-    });
-    (any::<(u16, u16, u16, u64)>(), 0u16..4, any::<u8>(), any::<(u16, u16)>(), vec(spec, 0..4)).prop_map(
-        |(
-            (idle_timeout, hard_timeout, priority, cookie),
-            flags,
-            table,
-            (fin_idle_timeout, fin_hard_timeout),
-            specs,
-        )| {
-            LearnAction {
-                idle_timeout,
-                hard_timeout,
-                priority,
-                cookie,
-                flags,
-                table,
-                fin_idle_timeout,
-                fin_hard_timeout,
-                specs,
-            }
-        },
-    )
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    leaf().prop_recursive(3, 12, 3, |inner| {
-        let zone = prop_oneof![
-            any::<u16>().prop_map(CtZone::Immediate),
-            // A zone field has a short header; the one of all zeros would read as a number.
-            subfield().prop_filter("short header", |zone| zone.field.experimenter().is_none()).prop_map(CtZone::Field)
-        ];
-        prop_oneof![
-            vec(inner.clone(), 0..3).prop_map(Action::Clone),
-            (any::<(bool, bool)>(), zone, option::of(0u8..0xff), any::<u16>(), vec(inner, 0..3)).prop_map(
-                |((commit, force), zone, table, alg, exec)| Action::Ct(CtAction {
-                    commit,
-                    force,
-                    zone,
-                    table,
-                    alg,
-                    exec
-                })
-            ),
-        ]
-    })
-}
-
-fn instructions() -> impl Strategy<Value = Vec<Instruction>> {
-    let metadata = any::<(u64, u64)>().prop_map(|(value, mask)| (value & mask, mask));
-    (
-        option::of(any::<u32>()),
-        option::of(vec(action(), 1..4)),
-        any::<bool>(),
-        option::of(vec(action(), 0..3)),
-        option::of(metadata),
-        option::of(any::<u8>()),
-    )
-        .prop_map(|(meter, apply, clear, write, metadata, goto)| {
-            let mut list = Vec::new();
-            list.extend(meter.map(Instruction::Meter));
-            list.extend(apply.map(Instruction::ApplyActions));
-            list.extend(clear.then_some(Instruction::ClearActions));
-            list.extend(write.map(Instruction::WriteActions));
-            list.extend(metadata.map(|(value, mask)| Instruction::WriteMetadata { value, mask }));
-            list.extend(goto.map(Instruction::GotoTable));
-            list
-        })
-}
-
-fn flow_mod() -> impl Strategy<Value = FlowMod> {
+pub(crate) fn flow_mod() -> impl Strategy<Value = FlowMod> {
     let commands = [
         FlowCommand::Add,
         FlowCommand::Modify,
@@ -238,7 +50,7 @@ fn flow_mod() -> impl Strategy<Value = FlowMod> {
         )
 }
 
-fn flow_stats() -> impl Strategy<Value = FlowStats> {
+pub(crate) fn flow_stats() -> impl Strategy<Value = FlowStats> {
     (any::<(u8, u32, u16, u16, u16)>(), 0u16..32, any::<(u64, u64, u64)>(), matches(), instructions()).prop_map(
         |((table, sec, priority, idle, hard), flags, (cookie, packets, bytes), matches, instructions)| FlowStats {
             table,
@@ -257,7 +69,7 @@ fn flow_stats() -> impl Strategy<Value = FlowStats> {
     )
 }
 
-fn port() -> impl Strategy<Value = Port> {
+pub(crate) fn port() -> impl Strategy<Value = Port> {
     (any::<(u32, [u8; 6])>(), "[a-z0-9-]{0,15}", any::<[u32; 8]>()).prop_map(|((port_no, hw_addr), name, n)| Port {
         port_no,
         hw_addr,
@@ -273,7 +85,7 @@ fn port() -> impl Strategy<Value = Port> {
     })
 }
 
-fn bucket() -> impl Strategy<Value = Bucket> {
+pub(crate) fn bucket() -> impl Strategy<Value = Bucket> {
     (any::<(u16, u32, u32)>(), vec(action(), 0..3)).prop_map(|((weight, watch_port, watch_group), actions)| Bucket {
         weight,
         watch_port,
@@ -282,7 +94,7 @@ fn bucket() -> impl Strategy<Value = Bucket> {
     })
 }
 
-fn band() -> impl Strategy<Value = Band> {
+pub(crate) fn band() -> impl Strategy<Value = Band> {
     let body = vec(any::<u8>(), 0..8);
     (0u8..3, any::<(u32, u32, u8)>(), body).prop_map(|(kind, (rate, burst, precedence), body)| match kind {
         0 => Band::Drop { rate, burst },
@@ -291,7 +103,7 @@ fn band() -> impl Strategy<Value = Band> {
     })
 }
 
-fn table_features() -> impl Strategy<Value = TableFeatures> {
+pub(crate) fn table_features() -> impl Strategy<Value = TableFeatures> {
     let fields = || {
         vec((field().prop_filter("fixed length", |field| !matches!(field, Field::TunMetadata(_))), any::<bool>()), 0..4)
     };
@@ -319,11 +131,11 @@ fn table_features() -> impl Strategy<Value = TableFeatures> {
     )
 }
 
-fn pairs() -> impl Strategy<Value = Vec<(u64, u64)>> {
+pub(crate) fn pairs() -> impl Strategy<Value = Vec<(u64, u64)>> {
     vec(any::<(u64, u64)>(), 0..4)
 }
 
-fn answer() -> impl Strategy<Value = Answer> {
+pub(crate) fn answer() -> impl Strategy<Value = Answer> {
     let group_type = || {
         proptest::sample::select(vec![GroupType::All, GroupType::Select, GroupType::Indirect, GroupType::FastFailover])
     };
@@ -434,7 +246,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     ]
 }
 
-fn flow_query() -> impl Strategy<Value = FlowQuery> {
+pub(crate) fn flow_query() -> impl Strategy<Value = FlowQuery> {
     (any::<(u8, u32, u32, u64, u64)>(), matches()).prop_map(
         |((table, out_port, out_group, cookie, cookie_mask), matches)| FlowQuery {
             table,
@@ -447,7 +259,7 @@ fn flow_query() -> impl Strategy<Value = FlowQuery> {
     )
 }
 
-fn query() -> impl Strategy<Value = Query> {
+pub(crate) fn query() -> impl Strategy<Value = Query> {
     prop_oneof![
         Just(Query::Desc),
         flow_query().prop_map(Query::Flow),
@@ -466,7 +278,7 @@ fn query() -> impl Strategy<Value = Query> {
     ]
 }
 
-fn packet_in2() -> impl Strategy<Value = Box<NxPacketIn2>> {
+pub(crate) fn packet_in2() -> impl Strategy<Value = Box<NxPacketIn2>> {
     let data = || vec(any::<u8>(), 0..40);
     (
         data(),
@@ -483,7 +295,7 @@ fn packet_in2() -> impl Strategy<Value = Box<NxPacketIn2>> {
         })
 }
 
-fn tuple() -> impl Strategy<Value = CtTuple> {
+pub(crate) fn tuple() -> impl Strategy<Value = CtTuple> {
     (option::of(address()), option::of(address()), option::of(any::<(u16, u16)>()), option::of(any::<(u16, u8, u8)>()))
         .prop_map(|(src, dst, ports, icmp)| CtTuple {
             src,
@@ -496,11 +308,11 @@ fn tuple() -> impl Strategy<Value = CtTuple> {
         })
 }
 
-fn tlv_maps() -> impl Strategy<Value = Vec<TlvMap>> {
+pub(crate) fn tlv_maps() -> impl Strategy<Value = Vec<TlvMap>> {
     vec(any::<(u16, u8, u8, u16)>().prop_map(|(class, type_, len, index)| TlvMap { class, type_, len, index }), 0..4)
 }
 
-fn simple_body() -> impl Strategy<Value = Body> {
+pub(crate) fn simple_body() -> impl Strategy<Value = Body> {
     let data = || vec(any::<u8>(), 0..80);
     let role = || {
         (proptest::sample::select(vec![Role::NoChange, Role::Equal, Role::Master, Role::Slave]), any::<u64>())
@@ -637,7 +449,7 @@ fn simple_body() -> impl Strategy<Value = Body> {
     prop_oneof![first, second]
 }
 
-fn message() -> impl Strategy<Value = Message> {
+pub(crate) fn message() -> impl Strategy<Value = Message> {
     let bundled = (any::<(u32, u16, u32)>(), flow_mod()).prop_map(|((bundle_id, flags, xid), flow)| {
         let message = Box::new(Message { xid, body: Body::FlowMod(flow) });
         Body::BundleAdd(BundleAdd { bundle_id, flags, message })
@@ -645,189 +457,4 @@ fn message() -> impl Strategy<Value = Message> {
     let hello = (1u32..).prop_map(|versions| Body::Hello(Hello { versions: versions | 1 << 4 }));
     (any::<u32>(), prop_oneof![12 => simple_body(), 1 => bundled, 1 => hello])
         .prop_map(|(xid, body)| Message { xid, body })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
-    #[test]
-    fn bytes_keep_every_message(message in message()) {
-        let bytes = message.encode();
-        prop_assert_eq!(Message::decode(&bytes), Ok(message.clone()));
-        let mut after = vec![1, 2, 3];
-        message.encode_into(&mut after);
-        prop_assert_eq!(&after[3..], &bytes[..]);
-        prop_assert_eq!(bytes.len(), usize::from(u16::from_be_bytes([bytes[2], bytes[3]])));
-        prop_assert!(!message.to_string().is_empty());
-    }
-
-    #[test]
-    fn a_cut_message_is_refused_at_every_length(message in message()) {
-        let bytes = message.encode();
-        for len in 0..bytes.len() {
-            prop_assert!(Message::decode(&bytes[..len]).is_err(), "at {len}");
-            // Also with a header that admits to the shorter length: then anything may come of it but a panic.
-            if len >= 8 {
-                let mut cut = bytes[..len].to_vec();
-                cut[2..4].copy_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
-                if let Ok(message) = Message::decode(&cut) {
-                    let _ = message.to_string();
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_changed_byte_never_panics(message in message(), changes in vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4)) {
-        let mut bytes = message.encode();
-        for (index, byte) in changes {
-            let at = index.index(bytes.len());
-            bytes[at] = byte;
-        }
-        if let Ok(message) = Message::decode(&bytes) {
-            // What was accepted can be said again and reads the same.
-            let again = message.encode();
-            prop_assert_eq!(Message::decode(&again).map(|message| message.encode()), Ok(again));
-            let _ = message.to_string();
-        }
-    }
-
-    #[test]
-    fn any_text_is_answered(text in "\\PC{0,80}") {
-        let _ = parse_flow(&text);
-        let _ = parse_flow(&format!("{text},actions={text}"));
-        let _ = parse_flow(&format!("ip,actions=ct({text}),learn({text}),{text}"));
-    }
-}
-
-/// Fields whose text stands for exactly one field whatever else is matched.
-fn plain_matches() -> impl Strategy<Value = Match> {
-    let plain = vec![
-        Field::InPort,
-        Field::Metadata,
-        Field::EthDst,
-        Field::EthSrc,
-        Field::Reg(3),
-        Field::XReg(5),
-        Field::XxReg(2),
-        Field::TunnelId,
-        Field::TunIpv4Src,
-        Field::TunIpv6Dst,
-        Field::CtMark,
-        Field::CtLabel,
-        Field::PktMark,
-        Field::TunGbpId,
-        Field::CtZone,
-        Field::ConjId,
-    ];
-    let protocol = proptest::sample::select(vec![
-        Match::new(),
-        Match::new().with(Field::EthType, 0x88ccu16),
-        Match::new().with(Field::EthType, 0x0800u16).with_masked(Field::Ipv4Src, 0x0a01_0000u32, 0xffff_0000u32),
-        Match::new().with(Field::EthType, 0x0800u16).with(Field::IpProto, 6u8).with(Field::TcpDst, 80u8),
-        Match::new().with(Field::EthType, 0x86ddu16).with(Field::IpProto, 17u8).with_masked(
-            Field::UdpSrc,
-            80u8,
-            0xf0u8,
-        ),
-        Match::new().with(Field::EthType, 0x86ddu16).with(Field::IpProto, 58u8).with(Field::Icmpv6Type, 135u8),
-        Match::new().with(Field::EthType, 0x0806u16).with(Field::ArpOp, 1u8).with(Field::ArpSpa, 5u8),
-        Match::new().with(Field::EthType, 0x0800u16).with(Field::IpDscp, 40u8).with(Field::CtState, 0x21u8),
-        Match::new().with(Field::VlanVid, 0x1005u16).with(Field::VlanPcp, 3u8),
-        Match::new().with_masked(Field::VlanVid, 0x1000u16, 0x1000u16).with_masked(Field::CtState, 0x20u8, 0x29u8),
-    ]);
-    let maskable = |field: Field| !matches!(field, Field::InPort | Field::CtZone | Field::ConjId);
-    (protocol, vec((proptest::sample::select(plain), any::<u128>(), option::of(any::<u128>())), 0..4)).prop_map(
-        move |(protocol, fields)| {
-            fields.into_iter().fold(protocol, |matches, (field, value, mask)| match mask {
-                Some(mask) if maskable(field) => matches.with_masked(field, value, mask),
-                _ => matches.with(field, value),
-            })
-        },
-    )
-}
-
-/// Actions whose text says everything about them.
-fn plain_action() -> impl Strategy<Value = Action> {
-    action().prop_map(tell_all).prop_filter_map("text says less", |action| action)
-}
-
-fn tell_all(action: Action) -> Option<Action> {
-    Some(match action {
-        Action::Output { port, .. } => Action::output(port),
-        Action::SetField { field: Field::ActsetOutput | Field::InPort | Field::InPort16, .. } => return None,
-        // The text of these is a choice of words that not every pattern of bits has.
-        Action::SetField { field, .. }
-            if matches!(
-                field,
-                Field::CtState | Field::TcpFlags | Field::TunFlags | Field::IpFrag | Field::InPhyPort
-            ) =>
-        {
-            return None;
-        }
-        Action::SetField { mask: Some(0), .. } => return None,
-        Action::Controller(controller) => {
-            let plain = ControllerAction { max_len: controller.max_len, ..ControllerAction::default() };
-            if controller == plain {
-                Action::Output { port: port::CONTROLLER, max_len: plain.max_len }
-            } else {
-                Action::Controller(controller)
-            }
-        }
-        Action::Nat(_) | Action::Learn(_) => return None,
-        Action::Clone(actions) => Action::Clone(actions.into_iter().filter_map(tell_all).collect()),
-        Action::Ct(ct) => {
-            // Text puts translation first.
-            let exec: Vec<Action> = ct.exec.iter().cloned().filter_map(tell_all).collect();
-            let nat = ct.exec.into_iter().filter(|action| matches!(action, Action::Nat(_)));
-            Action::Ct(CtAction { exec: nat.chain(exec).collect(), ..ct })
-        }
-        action => action,
-    })
-}
-
-fn by_port(matches: &Match) -> bool {
-    // Some reserved numbers have no name, and those of 16 bits mean reserved ports in text.
-    matches.exact(Field::InPort).is_none_or(|port| !(0xff00..0x1_0000).contains(&port))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
-    #[test]
-    fn text_keeps_matches_and_actions(
-        matches in plain_matches().prop_filter("ports", by_port),
-        actions in vec(plain_action(), 1..4),
-        (cookie, table, priority, idle_timeout) in any::<(u64, u8, u16, u16)>(),
-        flags in 0u16..32,
-    ) {
-        let instructions = vec![Instruction::ApplyActions(actions), Instruction::GotoTable(9)];
-        let row = FlowStats { cookie, table, priority, idle_timeout, flags, matches, instructions, ..FlowStats::default() };
-        for text in [format!("{row}"), format!("{row:#}")] {
-            let flow = parse_flow(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
-            prop_assert_eq!(&flow.matches, &row.matches, "{}", text);
-            prop_assert_eq!(&flow.instructions, &row.instructions, "{}", text);
-            prop_assert_eq!((flow.cookie, flow.table, flow.priority), (cookie, table, priority), "{}", text);
-            prop_assert_eq!((flow.idle_timeout, flow.flags), (idle_timeout, flags), "{}", text);
-        }
-    }
-
-    #[test]
-    fn text_keeps_translations_and_learning(nat in nat(), learn in learn()) {
-        let ct = Action::Ct(CtAction { commit: true, exec: vec![Action::Nat(nat)], ..CtAction::default() });
-        let learn = LearnAction {
-            specs: learn
-                .specs
-                .into_iter()
-                // A constant for a whole field is written in the field's own way, which not every constant has.
-                .filter(|spec| !matches!((&spec.source, &spec.destination), (LearnSource::Immediate(_), LearnDestination::Match(_))))
-                .collect(),
-            ..learn
-        };
-        for action in [ct, Action::Learn(learn)] {
-            let text = format!("actions={action}");
-            let flow = parse_flow(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
-            prop_assert_eq!(flow.instructions, vec![Instruction::ApplyActions(vec![action])], "{}", text);
-        }
-    }
 }
