@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use fseg_admission::Standing;
 use fseg_address::{DhcpAnswer, DhcpContext, DhcpEvent, DhcpReply, LeaseChange, LeaseState};
+use fseg_admission::Standing;
 use fseg_model::{Binding, Dpid, Endpoint, EndpointId, Location, Mac, PortKind, PortNo, Posture, SliceId, WatchLevel};
 use fseg_openflow::{Field, PacketIn};
 use fseg_pipeline::cookie::SystemRow;
@@ -28,10 +28,8 @@ impl Controller {
         };
         match owner {
             Some(Owner::System(SystemRow::Dhcp)) => self.dhcp(place, &frame),
-            Some(Owner::System(SystemRow::FirstPacket)) => {
-                if self.first_packet(place, &frame) {
-                    self.again(place, &packet.data);
-                }
+            Some(Owner::System(SystemRow::FirstPacket)) if self.first_packet(place, &frame) => {
+                self.again(place, &packet.data);
             }
             Some(Owner::System(SystemRow::ExitNeighbour)) => self.neighbour(place, &frame),
             Some(Owner::System(SystemRow::DefaultDeny | SystemRow::UnknownDestination)) => {
@@ -71,7 +69,11 @@ impl Controller {
                 Some(old) if old != place => {
                     if !self.has_left(old) {
                         let at = self.place_text(old);
-                        self.refuse(place, mac, &format!("{} has this MAC address and is still attached at {at}", self.label(id)));
+                        self.refuse(
+                            place,
+                            mac,
+                            &format!("{} has this MAC address and is still attached at {at}", self.label(id)),
+                        );
                         return None;
                     }
                 }
@@ -124,7 +126,9 @@ impl Controller {
                     self.refuse(
                         place,
                         mac,
-                        &format!("{holder} is attached here already; make the port `shared` if several devices belong on it"),
+                        &format!(
+                            "{holder} is attached here already; make the port `shared` if several devices belong on it"
+                        ),
                     );
                     return false;
                 }
@@ -181,16 +185,14 @@ impl Controller {
             self.end_session(id, "it was away for too long");
         }
         self.last_place.insert(id, place);
-        if !same {
-            if let Some(old) = former.filter(|old| *old != place) {
-                let (from, to) = (self.place_text(old), self.place_text(place));
-                let path = self.config.place(place);
-                let label = self.label(id);
-                self.event(EventKind::Moved, format!("{label} moved from {from} to {to}"), |e| {
-                    e.endpoint = Some(label.clone());
-                    e.place = path;
-                });
-            }
+        if !same && let Some(old) = former.filter(|old| *old != place) {
+            let (from, to) = (self.place_text(old), self.place_text(place));
+            let path = self.config.place(place);
+            let label = self.label(id);
+            self.event(EventKind::Moved, format!("{label} moved from {from} to {to}"), |e| {
+                e.endpoint = Some(label.clone());
+                e.place = path;
+            });
         }
         self.recognise(id, place);
         if !same {
@@ -334,11 +336,9 @@ impl Controller {
             return false;
         }
         let Some(id) = self.arrive(mac, place) else { return false };
-        if own {
-            if let Err(conflict) = self.book.claim_static(mac, source) {
-                self.refuse(place, mac, &conflict.to_string());
-                return false;
-            }
+        if own && let Err(conflict) = self.book.claim_static(mac, source) {
+            self.refuse(place, mac, &conflict.to_string());
+            return false;
         }
         self.bind(id, place, source);
         true
@@ -364,11 +364,15 @@ impl Controller {
         let label = self.label(id);
         let (path, mac) = (self.config.place(place), frame.source);
         let at = self.place_text(place);
-        self.event(EventKind::Spoofed, format!("{label} at {at} sent a forged packet ({claimed}); it was dropped"), |e| {
-            e.endpoint = Some(label.clone());
-            e.mac = Some(mac.to_string());
-            e.place = path;
-        });
+        self.event(
+            EventKind::Spoofed,
+            format!("{label} at {at} sent a forged packet ({claimed}); it was dropped"),
+            |e| {
+                e.endpoint = Some(label.clone());
+                e.mac = Some(mac.to_string());
+                e.place = path;
+            },
+        );
     }
 
     /// A port came up or went down.

@@ -218,7 +218,15 @@ impl Controller {
         let away = endpoint.binding.is_none().then_some(self.now.mono);
         let id = endpoint.id;
         self.next_endpoint = self.next_endpoint.max(id.0 + 1);
-        self.endpoints.insert(Known { endpoint, class: None, active: self.now.mono, away, clock, forged: 0, counted: 0 });
+        self.endpoints.insert(Known {
+            endpoint,
+            class: None,
+            active: self.now.mono,
+            away,
+            clock,
+            forged: 0,
+            counted: 0,
+        });
         self.refresh_endpoint(id);
     }
 
@@ -328,9 +336,7 @@ impl Controller {
         let gone: Vec<_> = self
             .endpoints
             .iter()
-            .filter(|k| {
-                k.endpoint.name.is_none() && k.away.is_some_and(|since| mono.since(since) >= FORGET_STRANGER)
-            })
+            .filter(|k| k.endpoint.name.is_none() && k.away.is_some_and(|since| mono.since(since) >= FORGET_STRANGER))
             .map(|k| k.endpoint.id)
             .collect();
         for id in gone {
@@ -400,7 +406,9 @@ impl Controller {
                 let foreign = if foreign > 0 { format!(", {foreign} of them foreign") } else { String::new() };
                 self.event(
                     EventKind::Switch,
-                    format!("switch {name} is connected: {intact} rows intact, {added} added, {removed} removed{foreign}"),
+                    format!(
+                        "switch {name} is connected: {intact} rows intact, {added} added, {removed} removed{foreign}"
+                    ),
                     |_| {},
                 );
                 self.check_ports(dpid);

@@ -76,7 +76,9 @@ impl Controller {
             (Some(from), Some(to)) => match self.policy.decide(&from, &to, flow, self.now.wall) {
                 fseg_policy::Decision::Deny { reason } => reason.to_string(),
                 // Denied a moment ago, permitted now, or the packet was of a connection that is judged otherwise.
-                fseg_policy::Decision::Permit { id } => format!("permit {id} now allows it; the packet was before that, or out of its connection's state"),
+                fseg_policy::Decision::Permit { id } => {
+                    format!("permit {id} now allows it; the packet was before that, or out of its connection's state")
+                }
             },
             (None, _) => format!("{source} belongs to nobody here"),
             (_, None) => format!("{destination} belongs to nobody here"),

@@ -150,15 +150,6 @@ pub struct Event {
 
 impl Event {
     pub(crate) fn new(at: Wall, kind: EventKind, message: impl Into<String>) -> Self {
-        Self {
-            at,
-            kind,
-            message: message.into(),
-            endpoint: None,
-            peer: None,
-            service: None,
-            mac: None,
-            place: None,
-        }
+        Self { at, kind, message: message.into(), endpoint: None, peer: None, service: None, mac: None, place: None }
     }
 }

@@ -151,7 +151,8 @@ impl Controller {
         let mut out = Vec::new();
         let mut switches: Vec<Dpid> = Vec::new();
         let exit = self.fabric.switches.values().find(|s| s.ports.iter().any(|p| p.exit.is_some())).map(|s| s.dpid);
-        for place in [from.place.map(|p| p.switch).or(exit), to.place.map(|p| p.switch).or(exit)].into_iter().flatten() {
+        for place in [from.place.map(|p| p.switch).or(exit), to.place.map(|p| p.switch).or(exit)].into_iter().flatten()
+        {
             if !switches.contains(&place) {
                 switches.push(place);
             }
@@ -175,11 +176,14 @@ impl Controller {
                 } else {
                     (fseg_pipeline::Table::Locate, Field::Ipv4Dst, to)
                 };
-                rows.extend(link.desired.of_owner(*owner).filter(|r| r.key.table == table && concerns(r, field, party)));
+                rows.extend(
+                    link.desired.of_owner(*owner).filter(|r| r.key.table == table && concerns(r, field, party)),
+                );
             }
             if let (Some(permit), Some((f, t))) = (permit, classes) {
                 if let Some(number) = self.permit_numbers.get(&permit.id) {
-                    let metadata = bits::source(SliceId::DEFAULT, WatchLevel::Log, f) | bits::destination(WatchLevel::Log, t);
+                    let metadata =
+                        bits::source(SliceId::DEFAULT, WatchLevel::Log, f) | bits::destination(WatchLevel::Log, t);
                     let owned = link.desired.of_owner(Owner::Permit(*number));
                     rows.extend(owned.filter(|r| serves(r, metadata, flow)));
                 }
@@ -209,7 +213,11 @@ impl Controller {
             }
             Owner::Spoof(e) => {
                 let label = self.label(e);
-                ("spoof", label.clone(), format!("it drops packets that {label} sends with addresses that are not its own"))
+                (
+                    "spoof",
+                    label.clone(),
+                    format!("it drops packets that {label} sends with addresses that are not its own"),
+                )
             }
             Owner::Permit(n) => {
                 let id = self.permit_numbers.iter().find(|(_, m)| **m == n).map(|(id, _)| id.to_string());
@@ -217,8 +225,13 @@ impl Controller {
                 let sentence = match permit {
                     Some(p) => {
                         let list = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-                        let mut text =
-                            format!("permit {} lets {} use {} of {}", p.id, list(&p.from), list(&p.services), list(&p.to));
+                        let mut text = format!(
+                            "permit {} lets {} use {} of {}",
+                            p.id,
+                            list(&p.from),
+                            list(&p.services),
+                            list(&p.to)
+                        );
                         if let Some(owner) = &p.owner {
                             text.push_str(&format!("; owner: {owner}"));
                         }
@@ -234,7 +247,11 @@ impl Controller {
             Owner::External(n) => {
                 let members = ClassId::new(n).ok().and_then(|c| self.classes.get(c)).map(|c| c.members.clone());
                 let names = members.unwrap_or_default().iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-                ("external", names.clone(), format!("it says which addresses belong to {names} and how they are reached"))
+                (
+                    "external",
+                    names.clone(),
+                    format!("it says which addresses belong to {names} and how they are reached"),
+                )
             }
         };
         let mut rows: Vec<PathRow> = self

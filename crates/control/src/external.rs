@@ -38,8 +38,7 @@ pub(crate) fn fabric(config: &SiteConfig) -> Fabric {
                 }),
             })
             .collect();
-        let facts =
-            SwitchFacts { dpid: s.dpid, number: index as u16 + 1, role: s.role, ports, via: via(config, s) };
+        let facts = SwitchFacts { dpid: s.dpid, number: index as u16 + 1, role: s.role, ports, via: via(config, s) };
         switches.insert(s.dpid, facts);
     }
     let node = config.switches.iter().find(|s| s.role == SwitchRole::Node).map_or(Dpid(0), |s| s.dpid);
@@ -47,8 +46,7 @@ pub(crate) fn fabric(config: &SiteConfig) -> Fabric {
 }
 
 fn via(config: &SiteConfig, switch: &SwitchConfig) -> BTreeMap<Dpid, PortNo> {
-    let uplinks: Vec<PortNo> =
-        switch.ports.iter().filter(|p| p.kind == PortKind::Uplink).map(|p| p.number).collect();
+    let uplinks: Vec<PortNo> = switch.ports.iter().filter(|p| p.kind == PortKind::Uplink).map(|p| p.number).collect();
     config
         .switches
         .iter()
@@ -96,7 +94,8 @@ impl Controller {
             .iter()
             .flat_map(|s| s.ports.iter().map(move |p| (s.dpid, p)))
             .filter_map(|(dpid, p)| {
-                let best = p.exit.as_ref()?.networks.iter().filter(|n| n.contains(&net)).map(Ipv4Net::prefix_len).max()?;
+                let best =
+                    p.exit.as_ref()?.networks.iter().filter(|n| n.contains(&net)).map(Ipv4Net::prefix_len).max()?;
                 Some((best, Location { switch: dpid, port: p.number }))
             })
             .max_by_key(|(len, _)| *len)
@@ -169,7 +168,9 @@ impl Controller {
         let (mac, address): (_, Ipv4Addr) = (arp.sender_mac, arp.sender_ip);
         let Some(switch) = self.fabric.switches.get_mut(&place.switch) else { return };
         let Some(port) = switch.ports.iter_mut().find(|p| p.number == place.port) else { return };
-        let Some(exit) = port.exit.as_mut().filter(|e| e.gateway == address && e.gateway_mac != Some(mac)) else { return };
+        let Some(exit) = port.exit.as_mut().filter(|e| e.gateway == address && e.gateway_mac != Some(mac)) else {
+            return;
+        };
         let before = exit.gateway_mac.replace(mac);
         self.put(Record::Neighbour { address, mac });
         let at = self.place_text(place);

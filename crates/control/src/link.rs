@@ -10,7 +10,8 @@ use fseg_model::{Mono, PortNo, Wall};
 use fseg_openflow::meter::{self, Band, MeterCommand};
 use fseg_openflow::multipart::{Answer, FlowQuery, Query};
 use fseg_openflow::{
-    Body, BundleAdd, BundleControl, FlowMod, FlowStats, Message, MeterMod, MultipartReply, MultipartRequest, Port, PortReason,
+    Body, BundleAdd, BundleControl, FlowMod, FlowStats, Message, MeterMod, MultipartReply, MultipartRequest, Port,
+    PortReason,
 };
 use fseg_pipeline::cookie::{MAGIC_MASK, MAGIC_VALUE};
 use fseg_pipeline::meter::Meter;
@@ -220,11 +221,9 @@ impl Link {
         let mut out = Vec::new();
         match &message.body {
             Body::MultipartReply(reply) => self.multipart(reply, round, &mut news, &mut out),
-            Body::BarrierReply => {
-                if self.unconfirmed.remove(&message.xid) {
-                    self.failures = 0;
-                    news.push(LinkNews::Confirmed { xid: message.xid });
-                }
+            Body::BarrierReply if self.unconfirmed.remove(&message.xid) => {
+                self.failures = 0;
+                news.push(LinkNews::Confirmed { xid: message.xid });
             }
             Body::PortStatus(status) => {
                 self.port(&status.port, status.reason != PortReason::Delete, &mut news);

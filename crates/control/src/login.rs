@@ -48,7 +48,8 @@ impl Controller {
                 let unknown = if exists { "" } else { " (no such account)" };
                 let text = format!("login as {typed} from {label} refused: {refused}{unknown}");
                 if self.denied.first_seen(text.clone(), self.now.mono) {
-                    let detail = serde_json::json!({ "account": typed, "exists": exists, "reason": refused.to_string() });
+                    let detail =
+                        serde_json::json!({ "account": typed, "exists": exists, "reason": refused.to_string() });
                     self.audit(&label, "login.refused", detail);
                     self.event(EventKind::Refused, text, |e| e.place = at);
                 }

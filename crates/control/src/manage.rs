@@ -101,12 +101,8 @@ impl Controller {
 
     /// Sessions that may not be right any more are judged again; strangers may be known now.
     fn recheck(&mut self, what: &[Recheck]) {
-        let concerned: Vec<EndpointId> = self
-            .endpoints
-            .iter()
-            .filter(|k| what.iter().any(|r| concerns(r, k)))
-            .map(|k| k.endpoint.id)
-            .collect();
+        let concerned: Vec<EndpointId> =
+            self.endpoints.iter().filter(|k| what.iter().any(|r| concerns(r, k))).map(|k| k.endpoint.id).collect();
         for id in concerned {
             let Some(known) = self.endpoints.get(id) else { continue };
             match known.endpoint.binding.as_ref().map(|b| b.location) {

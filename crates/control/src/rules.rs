@@ -19,10 +19,10 @@ impl Controller {
         if let Some(id) = self.endpoints.by_address(address) {
             return Some(self.members_of(id));
         }
-        if let IpAddr::V4(v4) = address {
-            if self.config.inner.iter().any(|n| n.contains(&v4)) {
-                return None;
-            }
+        if let IpAddr::V4(v4) = address
+            && self.config.inner.iter().any(|n| n.contains(&v4))
+        {
+            return None;
         }
         Some(self.policy.externals_of(address)).filter(|m| !m.is_empty())
     }
@@ -48,18 +48,19 @@ impl Controller {
             }
         };
         if class != before {
-            self.endpoints.touch(id).map(|k| k.class = class);
-            // Permits learn the new class before the endpoint gets it, and forget the old one after: an endpoint that
-            // changes class never falls between.
-            if let Some(new) = class.filter(|c| *c >= ClassId::FIRST) {
-                if self.classes.hold(new) {
-                    self.refresh_permits_of(new);
-                }
+            if let Some(k) = self.endpoints.touch(id) {
+                k.class = class;
             }
-            if let Some(old) = before.filter(|c| *c >= ClassId::FIRST) {
-                if self.classes.release(old) {
-                    self.refresh_permits_of(old);
-                }
+            // One bundle carries the permits' rows of both classes and the endpoint's: it never falls between.
+            if let Some(new) = class.filter(|c| *c >= ClassId::FIRST)
+                && self.classes.hold(new)
+            {
+                self.refresh_permits_of(new);
+            }
+            if let Some(old) = before.filter(|c| *c >= ClassId::FIRST)
+                && self.classes.release(old)
+            {
+                self.refresh_permits_of(old);
             }
         }
         let Some(known) = self.endpoints.get(id) else { return };
@@ -129,11 +130,7 @@ impl Controller {
 
     fn permit_facts(&self, permit: &Permit, number: u32) -> PermitFacts {
         let side = |names: &[Name]| -> Vec<ClassId> {
-            self.classes
-                .in_use()
-                .filter(|c| names.iter().any(|n| c.members.contains(n)))
-                .map(|c| c.id)
-                .collect()
+            self.classes.in_use().filter(|c| names.iter().any(|n| c.members.contains(n))).map(|c| c.id).collect()
         };
         let expired = permit.expires.is_some_and(|at| at <= self.now.wall);
         PermitFacts {
@@ -206,7 +203,11 @@ impl Controller {
             Some(policy) => self.policy = policy,
             None => {
                 let why = checked.diagnostics.first().map(ToString::to_string).unwrap_or_default();
-                self.event(EventKind::System, format!("the committed policy cannot be used, so nothing is permitted: {why}"), |_| {});
+                self.event(
+                    EventKind::System,
+                    format!("the committed policy cannot be used, so nothing is permitted: {why}"),
+                    |_| {},
+                );
                 self.policy_broken = Some(why);
             }
         }
@@ -254,9 +255,13 @@ impl Controller {
         let version = self.version.as_ref().map_or(1, |v| v.version + 1);
         let record = PolicyVersion { version, file, text, who: who.clone(), at: self.now.wall };
         self.put(Record::Policy(record.clone()));
-        self.audit(&who, "policy.apply", serde_json::json!({
-            "version": version, "added": applied.added, "removed": applied.removed, "changed": applied.changed,
-        }));
+        self.audit(
+            &who,
+            "policy.apply",
+            serde_json::json!({
+                "version": version, "added": applied.added, "removed": applied.removed, "changed": applied.changed,
+            }),
+        );
         self.version = Some(record);
         self.policy_broken = None;
         let rows = self.replace_policy(policy);

@@ -40,7 +40,11 @@ impl Controller {
         let place = place.flatten().and_then(|l| self.config.place(l));
         let at = place.as_ref().map(|p| format!(" at {p}")).unwrap_or_default();
         let who = name.to_string();
-        self.audit(&who, "admitted", serde_json::json!({ "mac": mac.to_string(), "method": method.to_string(), "subject": subject.to_string() }));
+        self.audit(
+            &who,
+            "admitted",
+            serde_json::json!({ "mac": mac.to_string(), "method": method.to_string(), "subject": subject.to_string() }),
+        );
         self.event(EventKind::Admitted, format!("{who} was admitted by {method} as {subject}{at}"), |e| {
             e.endpoint = Some(who.clone());
             e.mac = Some(mac.to_string());
@@ -61,8 +65,14 @@ impl Controller {
         if let Some(change) = mac.and_then(|mac| self.book.mark_admitted(mac, false)) {
             self.lease_changed(change);
         }
-        self.audit(&label, "session.ended", serde_json::json!({ "subject": session.identity.subject.to_string(), "reason": why }));
-        self.event(EventKind::Ended, format!("the session of {label} ended: {why}"), |e| e.endpoint = Some(label.clone()));
+        self.audit(
+            &label,
+            "session.ended",
+            serde_json::json!({ "subject": session.identity.subject.to_string(), "reason": why }),
+        );
+        self.event(EventKind::Ended, format!("the session of {label} ended: {why}"), |e| {
+            e.endpoint = Some(label.clone())
+        });
         self.refresh_endpoint(id);
         true
     }
@@ -101,7 +111,9 @@ impl Controller {
     pub(crate) fn counted(&mut self, dpid: Dpid, rows: &[FlowStats]) {
         let (wall, mono) = (self.now.wall, self.now.mono);
         for stat in rows {
-            let (Some(table), Some(cookie)) = (Table::from_number(stat.table), Cookie::from_u64(stat.cookie)) else { continue };
+            let (Some(table), Some(cookie)) = (Table::from_number(stat.table), Cookie::from_u64(stat.cookie)) else {
+                continue;
+            };
             let key = RowKey { table, priority: stat.priority, matches: stat.matches.clone() };
             let now = Counter { packets: stat.packet_count, bytes: stat.byte_count };
             let Some(link) = self.links.get_mut(&dpid) else { return };

@@ -35,12 +35,12 @@ pub mod story;
 
 pub use cable::Jack;
 pub use command::{DEFAULT_LIMIT, Output, Proc, run, until};
-pub use nix::sys::signal::Signal;
 pub use dhcp::{Client, Lease, Running as DhcpClient};
 pub use endpoint::Endpoint;
 pub use error::LabError;
 pub use lab::Lab;
 pub use namespace::Namespace;
+pub use nix::sys::signal::Signal;
 pub use ovs::Ovs;
 pub use story::Story;
 

@@ -261,8 +261,18 @@ mod tests {
 
     #[test]
     fn terms_round_trip_and_refuse() {
-        for ok in ["any", "tcp/80", "tcp/0-65535", "udp/5000-5100", "icmp/echo", "icmp", "icmp/3", "ip/47", "sctp/36412", "icmp6/128"]
-        {
+        for ok in [
+            "any",
+            "tcp/80",
+            "tcp/0-65535",
+            "udp/5000-5100",
+            "icmp/echo",
+            "icmp",
+            "icmp/3",
+            "ip/47",
+            "sctp/36412",
+            "icmp6/128",
+        ] {
             assert_eq!(ok.parse::<ServiceTerm>().unwrap().to_string(), ok);
         }
         for bad in [

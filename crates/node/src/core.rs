@@ -47,7 +47,10 @@ pub enum NoAnswer {
 
 /// Where messages for switches go.
 #[derive(Clone, Default)]
-pub struct Outlets(Arc<Mutex<HashMap<Dpid, (u64, mpsc::Sender<Vec<Message>>)>>>);
+pub struct Outlets(Arc<Mutex<OutletMap>>);
+
+/// By switch: the connection's number, and where its messages go.
+type OutletMap = HashMap<Dpid, (u64, mpsc::Sender<Vec<Message>>)>;
 
 impl Outlets {
     /// A switch is connected: its messages go here from now on.
@@ -73,7 +76,7 @@ impl Outlets {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Dpid, (u64, mpsc::Sender<Vec<Message>>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, OutletMap> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,6 +60,9 @@ pub enum StartError {
     Device(#[from] bridges::DeviceError),
 }
 
+/// The domain of endpoints' names where the configuration names none.
+const DEFAULT_DOMAIN: &str = "fseg.internal";
+
 fn listen(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
     |error| StartError::Listen { what: what.into(), error }
 }
@@ -93,12 +96,7 @@ pub async fn run(config: NodeConfig, stop: watch::Sender<bool>) -> Result<(), St
         Box::new(move |p| on_presence.change(p)),
     )
     .map_err(|error| StartError::System { what: "the controller's thread".into(), error })?;
-    let node = Node {
-        core: core.clone(),
-        events,
-        tokens: Arc::new(tokens),
-        name: config.site.site.as_str().into(),
-    };
+    let node = Node { core: core.clone(), events, tokens: Arc::new(tokens), name: config.site.site.as_str().into() };
 
     let mut tasks = JoinSet::new();
     for address in &config.openflow {
@@ -182,11 +180,8 @@ async fn serve_endpoints(
     });
     let udp = UdpSocket::bind((router, 53)).await.map_err(listen(format!("{router}:53 (UDP) for DNS")))?;
     let tcp = TcpListener::bind((router, 53)).await.map_err(listen(format!("{router}:53 (TCP) for DNS")))?;
-    let domain = config.domain.as_deref().unwrap_or("fseg.internal");
-    let domain = domain.parse().unwrap_or_else(|e| {
-        warn!(domain, error = %e, "not a domain name; names of endpoints end in fseg.internal");
-        hickory_proto::rr::Name::root()
-    });
+    // The configuration's reader has checked it.
+    let domain = config.domain.as_deref().unwrap_or(DEFAULT_DOMAIN).parse().unwrap_or_default();
     let dns = DnsConfig { domain, portal_name: None, portal: router, upstreams: config.upstream.clone() };
     tasks.spawn(dns::serve(udp, tcp, names, dns, shutdown.clone()));
     Ok(())
@@ -209,13 +204,15 @@ async fn ticks(core: Core, shutdown: Shutdown) {
 
 async fn first_policy(core: &Core, path: &Path) {
     let file = path.display().to_string();
-    let text = match std::fs::read(path).map_err(|e| e.to_string()).and_then(|bytes| {
-        Source::from_bytes(file.clone(), bytes).map(|s| s.text).map_err(|d| d.to_string())
-    }) {
+    let text = match std::fs::read(path)
+        .map_err(|e| e.to_string())
+        .and_then(|bytes| Source::from_bytes(file.clone(), bytes).map(|s| s.text).map_err(|d| d.to_string()))
+    {
         Ok(text) => text,
         Err(e) => return error!(file, error = %e, "the first policy cannot be read; nothing is permitted"),
     };
-    let input = |ticket| Input::ApplyPolicy { ticket, who: "configuration".into(), file: file.clone(), text, dry_run: false };
+    let input =
+        |ticket| Input::ApplyPolicy { ticket, who: "configuration".into(), file: file.clone(), text, dry_run: false };
     match core.submit(input).await {
         Ok(fseg_control::Answer::Applied(a)) => info!(file, version = a.version, "the first policy is in force"),
         Ok(other) => error!(file, answer = ?other, "the first policy is refused; nothing is permitted"),

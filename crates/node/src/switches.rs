@@ -25,7 +25,12 @@ const HANDSHAKES: usize = 256;
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
 /// Serves switches until told to stop. `known` says which datapath ids are part of the site.
-pub async fn serve(listener: TcpListener, core: Core, known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>, shutdown: Shutdown) {
+pub async fn serve(
+    listener: TcpListener,
+    core: Core,
+    known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>,
+    shutdown: Shutdown,
+) {
     let room = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
     loop {
         let accepted = tokio::select! {
@@ -61,12 +66,7 @@ struct Ready {
     outgoing: mpsc::Receiver<Vec<Message>>,
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    core: Core,
-    known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, core: Core, known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>) {
     let _ = stream.set_nodelay(true); // only a matter of speed
     let mut ready: Option<Ready> = None;
     let why = run(stream, peer, &core, known, &mut ready).await;

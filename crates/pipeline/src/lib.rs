@@ -15,5 +15,7 @@ pub mod table;
 
 pub use cookie::{Cookie, Owner};
 pub use desired::{Delta, Desired, Row, RowKey};
-pub use fabric::{EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, PermitFacts, PortFacts, SwitchFacts, SwitchRole};
+pub use fabric::{
+    EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, PermitFacts, PortFacts, SwitchFacts, SwitchRole,
+};
 pub use table::Table;

@@ -65,7 +65,9 @@ pub const PIPELINE: [Declaration; 10] = [
     Declaration {
         table: Table::Guard,
         question: "who is this? (port, MAC, address, inner ARP addresses)",
-        matches: &[InPort, EthSrc, EthDst, EthType, Ipv4Src, IpProto, UdpSrc, UdpDst, TcpSrc, ArpOp, ArpSpa, ArpTpa, ArpSha],
+        matches: &[
+            InPort, EthSrc, EthDst, EthType, Ipv4Src, IpProto, UdpSrc, UdpDst, TcpSrc, ArpOp, ArpSpa, ArpTpa, ArpSha,
+        ],
         next: &[Table::Onboard, Table::Answer, Table::Locate],
         miss: Miss::Goto(Table::Onboard),
     },

@@ -44,6 +44,9 @@ pub fn program(name: &str) -> Result<PathBuf, SceneError> {
     let found = folders.iter().map(|f| f.join(name)).find(|p| p.is_file());
     found.ok_or_else(|| {
         let list: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
-        SceneError::wrong(format!("there is no program `{name}` in {}: run `cargo build` first", list.join(" or ")))
+        SceneError::wrong(format!(
+            "there is no program `{name}` in {}: run `cargo build --bins` first",
+            list.join(" or ")
+        ))
     })
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fseg_lab::{Namespace, Output, Proc};
@@ -15,7 +16,7 @@ pub struct NodeProcess {
     dir: PathBuf,
     fsegd: String,
     fseg: String,
-    process: Option<Proc>,
+    process: Mutex<Option<Proc>>,
 }
 
 fn text(path: &Path) -> String {
@@ -32,31 +33,55 @@ impl NodeProcess {
             dir: dir.to_owned(),
             fsegd: text(&program("fsegd")?),
             fseg: text(&program("fseg")?),
-            process: None,
+            process: Mutex::default(),
         })
+    }
+
+    /// Where it runs.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The API's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("api.sock")
     }
 
     /// The API's socket, as `fseg --node` takes it.
     pub fn url(&self) -> String {
-        format!("unix:{}", text(&self.dir.join("api.sock")))
+        format!("unix:{}", text(&self.socket()))
+    }
+
+    /// The number of its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process().as_mut().and_then(|p| p.running().then(|| p.id()))
+    }
+
+    /// What it has logged so far, in all its starts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("logs/fsegd.log")).unwrap_or_default()
+    }
+
+    // A holder that panicked has failed its test already.
+    fn process(&self) -> MutexGuard<'_, Option<Proc>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts the process and waits until its API answers.
-    pub fn start(&mut self) -> Result<(), SceneError> {
+    pub fn start(&self) -> Result<(), SceneError> {
         let config = text(&self.dir.join("node.yaml"));
         let process = self.namespace.daemon("fsegd", &[&self.fsegd, "--config", &config], |c| {
             c.env("FSEG_LOG", std::env::var("FSEG_LOG").unwrap_or_else(|_| "info,fseg_node=debug".into()));
         })?;
-        self.process = Some(process);
+        *self.process() = Some(process);
         let begun = Instant::now();
         loop {
             let health = self.fseg(&["health", "--output", "json"])?;
             if health.status.code().is_some_and(|c| c < 3) {
                 return Ok(());
             }
-            let running = self.process.as_mut().is_some_and(Proc::running);
-            if !running || begun.elapsed() > Duration::from_secs(20) {
-                let log = std::fs::read_to_string(self.dir.join("logs/fsegd.log")).unwrap_or_default();
+            if self.id().is_none() || begun.elapsed() > Duration::from_secs(20) {
+                let log = self.log();
                 let tail: Vec<&str> = log.lines().rev().take(12).collect();
                 let tail: Vec<&str> = tail.into_iter().rev().collect();
                 return Err(SceneError::wrong(format!("the node does not answer; its log ends:\n{}", tail.join("\n"))));
@@ -66,8 +91,9 @@ impl NodeProcess {
     }
 
     /// Stops it in the orderly way.
-    pub fn stop(&mut self) -> Result<(), SceneError> {
-        if let Some(process) = self.process.take() {
+    pub fn stop(&self) -> Result<(), SceneError> {
+        let process = self.process().take();
+        if let Some(process) = process {
             process.signal(fseg_lab::Signal::SIGTERM);
             process.wait(Duration::from_secs(15))?;
         }
@@ -75,8 +101,9 @@ impl NodeProcess {
     }
 
     /// Kills it without warning.
-    pub fn kill(&mut self) -> Result<(), SceneError> {
-        if let Some(mut process) = self.process.take() {
+    pub fn kill(&self) -> Result<(), SceneError> {
+        let process = self.process().take();
+        if let Some(mut process) = process {
             process.kill();
         }
         Ok(())
@@ -183,7 +210,8 @@ pub fn portal_login(at: &Namespace, portal: Ipv4Addr, account: &str, password: &
         .nth(1)
         .and_then(|rest| rest.split('"').next())
         .ok_or_else(|| SceneError::wrong(format!("the portal did not come up; instead: {page}")))?;
-    let form = [format!("token={token}"), "lang=en".into(), format!("account={account}"), format!("password={password}")];
+    let form =
+        [format!("token={token}"), "lang=en".into(), format!("account={account}"), format!("password={password}")];
     let url = format!("http://{portal}/login");
     let mut args = vec!["-s", "-o", "/dev/null", "-w", "%{http_code}"];
     for field in &form {

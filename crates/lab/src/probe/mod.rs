@@ -1,14 +1,17 @@
 //! Who can reach what: a prober that runs inside endpoints, and the table of every source against every destination.
 //!
-//! Two commands, in any endpoint: `serve` answers its own name on the ports it is told; `run` reads [`Target`]s as JSON
-//! from standard input, tries all of them at once, and prints [`Outcome`]s. [`matrix`] runs both everywhere.
+//! Three commands, in any endpoint: `serve` answers its own name on the ports it is told; `run` reads [`Target`]s as JSON
+//! from standard input, tries all of them at once, and prints [`Outcome`]s; [`matrix`] runs both everywhere. `send` puts
+//! raw frames on the wire, malformed ones too.
 
 mod attempt;
 mod matrix;
+mod send;
 mod serve;
 mod table;
 
 pub use matrix::{Server, matrix, reach, serve};
+pub use send::send_frames;
 pub use table::{Cell, Diff, Table};
 
 use std::ffi::OsString;
@@ -28,6 +31,9 @@ use crate::LabError;
 /// How long one attempt may take where the caller does not say. TCP repeats a lost first packet after one second
 /// (RFC 6298 section 2), so take two or more where a packet may be lost without meaning "no".
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What `send` prints before the number of frames.
+const SENT: &str = "sent";
 
 /// Names the prober's program where it is not found by itself.
 pub const PROGRAM: &str = "FSEG_LAB_PROBE";
@@ -132,7 +138,8 @@ pub struct Outcome {
     pub millis: u64,
 }
 
-/// The prober's `main`: `serve --name NAME [--tcp P,P] [--udp P,P]` or `run [--timeout-ms N]`.
+/// The prober's `main`: `serve --name NAME [--tcp P,P] [--udp P,P]`, `run [--timeout-ms N]`, or
+/// `send --interface IF [--times N] [--pause-us N]`.
 #[must_use]
 pub fn main(args: &[OsString]) -> ExitCode {
     let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
@@ -146,10 +153,12 @@ pub fn main(args: &[OsString]) -> ExitCode {
 }
 
 fn dispatch(args: &[&str]) -> Result<(), LabError> {
-    const USAGE: &str = "expected `serve --name NAME [--tcp PORTS] [--udp PORTS]` or `run [--timeout-ms N]`";
+    const USAGE: &str = "expected `serve --name NAME [--tcp PORTS] [--udp PORTS]`, `run [--timeout-ms N]` or \
+                         `send --interface IF [--times N] [--pause-us N]`";
     let usage = |what: &str| LabError::Usage(format!("{what}: {USAGE}"));
     let (verb, options) = args.split_first().ok_or_else(|| usage("no command"))?;
     let (mut name, mut services, mut timeout) = (String::new(), Vec::new(), DEFAULT_TIMEOUT);
+    let (mut interface, mut times, mut pause) = ("", 1, Duration::ZERO);
     for pair in options.chunks(2) {
         match pair {
             ["--name", value] => name = (*value).to_owned(),
@@ -158,11 +167,20 @@ fn dispatch(args: &[&str]) -> Result<(), LabError> {
             ["--timeout-ms", millis] => {
                 timeout = millis.parse().map(Duration::from_millis).map_err(|_| usage("--timeout-ms"))?;
             }
+            ["--interface", value] => interface = value,
+            ["--times", number] => times = number.parse().map_err(|_| usage("--times"))?,
+            ["--pause-us", micros] => {
+                pause = micros.parse().map(Duration::from_micros).map_err(|_| usage("--pause-us"))?;
+            }
             other => return Err(usage(&other.join(" "))),
         }
     }
     match *verb {
         "serve" => serve::serve(&name, &services),
+        "send" => {
+            let sent = send::send(interface, times, pause)?;
+            writeln!(io::stdout(), "{SENT} {sent}").map_err(LabError::file("standard output"))
+        }
         "run" => {
             let mut input = String::new();
             io::stdin().take(8 << 20).read_to_string(&mut input).map_err(LabError::file("standard input"))?;
@@ -233,9 +251,15 @@ mod tests {
 
     #[test]
     fn wrong_arguments_say_what_is_expected() {
-        for bad in
-            [&["dance"][..], &[], &["run", "--timeout-ms"], &["run", "--timeout-ms", "x"], &["serve", "--tcp", "0"]]
-        {
+        for bad in [
+            &["dance"][..],
+            &[],
+            &["run", "--timeout-ms"],
+            &["run", "--timeout-ms", "x"],
+            &["serve", "--tcp", "0"],
+            &["send", "--times", "x"],
+            &["send", "--pause-us", "-1"],
+        ] {
             let error = dispatch(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad:?}: {error}");
         }

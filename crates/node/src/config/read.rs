@@ -30,8 +30,7 @@ pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let admission = map.section("admission").and_then(|v| v.as_map()).map(admission).unwrap_or_default();
     let locations = map.section("locations").and_then(|v| v.as_list()).unwrap_or_default();
     let locations: Vec<LocationRule> = locations.iter().filter_map(|v| location(v.as_map()?)).collect();
-    let openflow =
-        openflow.unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6653)]);
+    let openflow = openflow.unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6653)]);
     let mut switches = Vec::new();
     let mut bridges = Vec::new();
     let list = map.required("switches");
@@ -122,7 +121,16 @@ fn network(mut map: MapReader<'_>) -> Option<Network> {
     let networks = map.optional("networks").and_then(|v| v.parse_list::<Ipv4Net>()).unwrap_or_default();
     let lease = map.optional("lease").and_then(|v| v.as_duration());
     let stranger_lease = map.optional("stranger-lease").and_then(|v| v.as_duration());
-    let domain = map.optional("domain").and_then(|v| v.as_text());
+    let domain = map.optional("domain").and_then(|v| {
+        // A root or unreadable domain would turn endpoints' names off.
+        v.parse::<hickory_proto::rr::Name>().filter(|n| {
+            if n.is_root() {
+                v.error("a domain has at least one label, for example office.example");
+            }
+            !n.is_root()
+        })?;
+        v.as_text()
+    });
     let mtu = map.optional("mtu").and_then(|v| v.as_u64_in(576..=9000)).map(|n| n as u16);
     let strangers = map.optional("strangers-per-port").and_then(|v| v.as_u64_in(1..=10_000));
     let upstream = map.optional("dns").and_then(|v| v.parse_list::<SocketAddr>()).unwrap_or_default();

@@ -280,9 +280,8 @@ impl NodeService for Node {
 
     fn device_put(&self, caller: Caller, name: Name, device: DevicePut) -> Answer<'_, DeviceView> {
         Box::pin(async move {
-            let matcher: MacMatcher = device.mac.parse().map_err(|e: fseg_admission::MatcherError| {
-                ApiError::bad_request(e.to_string())
-            })?;
+            let matcher: MacMatcher =
+                device.mac.parse().map_err(|e: fseg_admission::MatcherError| ApiError::bad_request(e.to_string()))?;
             let mut new = Device::new(name.clone(), matcher);
             new.roles = roles(device.roles)?;
             new.address = device.address;

@@ -31,10 +31,10 @@ impl NodeNames {
                     maps.by_address.remove(a);
                 }
             }
-            if let Some(name) = &old.name {
-                if maps.by_name.get(name.as_str()) == Some(&id) {
-                    maps.by_name.remove(name.as_str());
-                }
+            if let Some(name) = &old.name
+                && maps.by_name.get(name.as_str()) == Some(&id)
+            {
+                maps.by_name.remove(name.as_str());
             }
         }
         for a in &presence.addresses {

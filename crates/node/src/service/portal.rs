@@ -32,12 +32,7 @@ impl PortalService for Node {
         })
     }
 
-    fn login(
-        &self,
-        address: IpAddr,
-        account: String,
-        password: Secret,
-    ) -> BoxFuture<'_, Result<Admitted, LoginError>> {
+    fn login(&self, address: IpAddr, account: String, password: Secret) -> BoxFuture<'_, Result<Admitted, LoginError>> {
         Box::pin(async move {
             let IpAddr::V4(v4) = address else { return Err(LoginError::NotHere) };
             let typed = account.clone();

@@ -194,7 +194,10 @@ fn row(c: &Controller, r: &PathRow) -> RowView {
 
 fn name_of(c: &Controller, id: fseg_model::EndpointId) -> String {
     let found = c.endpoints().find(|(e, ..)| e.id == id);
-    found.map_or_else(|| id.to_string(), |(e, ..)| e.name.as_ref().map_or_else(|| e.mac.to_string(), ToString::to_string))
+    found.map_or_else(
+        || id.to_string(),
+        |(e, ..)| e.name.as_ref().map_or_else(|| e.mac.to_string(), ToString::to_string),
+    )
 }
 
 fn party(c: &Controller, p: &Party) -> PartyView {

@@ -26,10 +26,8 @@ pub fn endpoint_rows(fabric: &Fabric, switch: &SwitchFacts, who: &EndpointFacts)
     for address in &who.addresses {
         let IpAddr::V4(v4) = address else { continue };
         let v4 = u32::from(*v4);
-        let destination = Instruction::WriteMetadata {
-            value: bits::destination(who.watch, who.class),
-            mask: bits::DESTINATION_MASK,
-        };
+        let destination =
+            Instruction::WriteMetadata { value: bits::destination(who.watch, who.class), mask: bits::DESTINATION_MASK };
         let goto_track = Instruction::GotoTable(Table::Track.number());
         let way = if here {
             let port = who.location.port;

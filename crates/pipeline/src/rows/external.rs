@@ -1,8 +1,8 @@
 //! The outside: which class an outside address has, and the way there and back.
 
 use fseg_model::{PortKind, WatchLevel};
-use fseg_openflow::{CtAction, CtZone, NatAction, NatKind};
 use fseg_openflow::{Action, Field, Instruction, Match};
+use fseg_openflow::{CtAction, CtZone, NatAction, NatKind};
 use ipnet::IpNet;
 
 use super::{FULL, Rows, arp, guard, ip, locate, metered, nat, prefix, send_by, set, set_mac};
@@ -118,12 +118,7 @@ pub fn exit_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)
             );
         }
         for net in &fabric.inner {
-            let m = prefix(
-                ip().with(Field::InPort, port.number.0),
-                Field::Ipv4Src,
-                net.network(),
-                net.prefix_len(),
-            );
+            let m = prefix(ip().with(Field::InPort, port.number.0), Field::Ipv4Src, net.network(), net.prefix_len());
             refused.add(Table::Guard, guard::SERVICE - 1, m, vec![]);
         }
         refused.add(Table::Guard, guard::PORT_REST, Match::new().with(Field::InPort, port.number.0), vec![]);
@@ -138,4 +133,3 @@ pub fn exit_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)
 fn exits(switch: &SwitchFacts) -> impl Iterator<Item = (&PortFacts, &Exit)> {
     switch.ports_of(PortKind::Legacy).filter_map(|p| p.exit.as_ref().map(|e| (p, e)))
 }
-

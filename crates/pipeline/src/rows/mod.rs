@@ -114,9 +114,5 @@ pub(crate) mod locate {
 
 /// A packet to the port in [`crate::bits::OUT_PORT`], with the frame's addresses set.
 pub(crate) fn send_by(port: PortNo, source: Mac, destination: Mac) -> Vec<Action> {
-    vec![
-        set_mac(Field::EthSrc, source),
-        set_mac(Field::EthDst, destination),
-        set(crate::bits::OUT_PORT, port.0),
-    ]
+    vec![set_mac(Field::EthSrc, source), set_mac(Field::EthDst, destination), set(crate::bits::OUT_PORT, port.0)]
 }

@@ -132,7 +132,12 @@ mod tests {
 
     #[test]
     fn rows_are_as_many_as_announced() {
-        for p in [permit(1, 1, &["tcp/80"]), permit(4, 4, &["tcp/80"]), permit(40, 30, &["tcp/80", "udp/5000-5100"]), permit(100, 1, &["any"])] {
+        for p in [
+            permit(1, 1, &["tcp/80"]),
+            permit(4, 4, &["tcp/80"]),
+            permit(40, 30, &["tcp/80", "udp/5000-5100"]),
+            permit(100, 1, &["any"]),
+        ] {
             assert_eq!(permit_rows(&p).len(), shape(&p).rows());
             assert!(permit_rows(&p).iter().all(|r| crate::table::violation(r).is_none()));
         }

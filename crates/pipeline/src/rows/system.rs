@@ -1,8 +1,8 @@
 //! Rows every switch of a role has, whatever the policy says.
 
 use fseg_model::{ClassId, PortKind, PortNo, SliceId, WatchLevel};
-use fseg_openflow::{CtAction, CtZone, NatAction, NatKind};
 use fseg_openflow::{Action, Field, Instruction, Subfield};
+use fseg_openflow::{CtAction, CtZone, NatAction, NatKind};
 
 use super::{
     FULL, ICMP, Rows, TCP, UDP, arp, guard, ip, locate, metered, nat, prefix, send_by, set, set_mac, transport,
@@ -21,10 +21,12 @@ const REPLY: u32 = 0x08;
 const INVALID: u32 = 0x10;
 const TRACKED: u32 = 0x20;
 
+type Maker = fn(&Fabric, &SwitchFacts, &mut Rows);
+
 /// Rows of one part of the system on one switch. Each [`SystemRow`] is an owner of its own, so that changes of one part
 /// leave the others alone.
 pub fn system_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)> {
-    let parts: [(SystemRow, fn(&Fabric, &SwitchFacts, &mut Rows)); 10] = [
+    let parts: [(SystemRow, Maker); 10] = [
         (SystemRow::Frame, frame),
         (SystemRow::DefaultDeny, default_deny),
         (SystemRow::UnknownDestination, unknown_destination),
@@ -128,7 +130,12 @@ fn fabric_link(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
                 vec![],
             );
         }
-        rows.add(Table::Guard, guard::PORT_REST, fseg_openflow::Match::new().with(Field::InPort, port.number.0), vec![]);
+        rows.add(
+            Table::Guard,
+            guard::PORT_REST,
+            fseg_openflow::Match::new().with(Field::InPort, port.number.0),
+            vec![],
+        );
     }
 }
 
@@ -328,14 +335,10 @@ fn tracking(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
         let goto = Instruction::GotoTable(Table::Permit.number());
         rows.add(Table::Turn, priority, m, vec![Instruction::ApplyActions(actions), goto]);
     };
-    let state = |m: fseg_openflow::Match, value: u32, mask: u32| {
-        m.with_masked(Field::CtState, value | TRACKED, mask | TRACKED)
-    };
+    let state =
+        |m: fseg_openflow::Match, value: u32, mask: u32| m.with_masked(Field::CtState, value | TRACKED, mask | TRACKED);
     let ports_from_packet = |protocol_number: u8, field| {
-        vec![
-            set(bits::SERVICE_PROTOCOL, protocol_number),
-            Action::Move { src: whole(field), dst: port },
-        ]
+        vec![set(bits::SERVICE_PROTOCOL, protocol_number), Action::Move { src: whole(field), dst: port }]
     };
     let icmp_type = Subfield::new(bits::SERVICE_PORT, 0, 8);
 
@@ -352,10 +355,7 @@ fn tracking(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
         60,
         state(transport(ip(), ICMP), 0, REPLY),
         vec![],
-        vec![
-            set(bits::SERVICE_PROTOCOL, ICMP),
-            Action::Move { src: whole(Field::Icmpv4Type), dst: icmp_type },
-        ],
+        vec![set(bits::SERVICE_PROTOCOL, ICMP), Action::Move { src: whole(Field::Icmpv4Type), dst: icmp_type }],
     );
     add(50, state(ip(), 0, REPLY), vec![], vec![Action::Move { src: whole(Field::IpProto), dst: protocol }]);
     rows.add(Table::Turn, 90, state(ip(), INVALID, INVALID), vec![]);

@@ -75,7 +75,12 @@ pub const PLANS: [Plan; 12] = [
     plan("printer-2", "02:00:00:00:03:02", "sw2-p5", Kind::Printer),
     plan("stranger", "02:00:00:00:04:01", "sw2-p4", Kind::Stranger),
     plan("old-hq", "02:00:00:00:05:01", "node-hq", Kind::Outside("192.168.50.1/24", Ipv4Addr::new(192, 168, 50, 254))),
-    plan("internet", "02:00:00:00:05:02", "node-inet", Kind::Outside("203.0.113.1/24", Ipv4Addr::new(203, 0, 113, 254))),
+    plan(
+        "internet",
+        "02:00:00:00:05:02",
+        "node-inet",
+        Kind::Outside("203.0.113.1/24", Ipv4Addr::new(203, 0, 113, 254)),
+    ),
 ];
 
 /// The services that the table of everybody against everybody tries.
@@ -95,6 +100,11 @@ pub struct Office<'lab> {
 impl<'lab> Office<'lab> {
     /// Builds switches, cables and endpoints; nothing is plugged in and the node is not started.
     pub fn build(lab: &'lab Lab) -> Result<Self, SceneError> {
+        Self::build_with(lab, |config| config)
+    }
+
+    /// The same with a changed configuration of the node.
+    pub fn build_with(lab: &'lab Lab, change: impl FnOnce(String) -> String) -> Result<Self, SceneError> {
         let root = lab.root();
         let node_ovs = lab.ovs("node")?;
         let mut access = Vec::new();
@@ -126,12 +136,17 @@ impl<'lab> Office<'lab> {
             .replace("NODE_DB", &database(&node_ovs))
             .replace("SW1_DB", &database(&sw1))
             .replace("SW2_DB", &database(&sw2));
-        let node = NodeProcess::new(root, lab.dir(), &config)?;
+        let node = NodeProcess::new(root, lab.dir(), &change(config))?;
         let mut endpoints = Vec::new();
         for p in &PLANS {
             endpoints.push(lab.endpoint(p.name, p.mac)?);
         }
         Ok(Self { lab, node, switches: [node_ovs, sw1, sw2], endpoints })
+    }
+
+    /// The lab it is built in.
+    pub fn lab(&self) -> &'lab Lab {
+        self.lab
     }
 
     /// Starts the node and waits for its switches.

@@ -55,19 +55,26 @@ fn arrivals<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
             match p.kind {
                 Kind::Server | Kind::Printer => {
                     let e = office.node.endpoint(p.name)?;
-                    Ok(format!("{address}, admitted by {} as {}", e["method"].as_str().unwrap_or("?"), e["subject"].as_str().unwrap_or("?")))
+                    Ok(format!(
+                        "{address}, admitted by {} as {}",
+                        e["method"].as_str().unwrap_or("?"),
+                        e["subject"].as_str().unwrap_or("?")
+                    ))
                 }
                 _ => Ok(address.to_string()),
             }
         });
         if let Kind::Person(_) = p.kind {
             let begun = Instant::now();
-            story.show(&format!("{} opens any web page, is shown the portal, and logs in", p.name), || -> Told<String> {
-                office.log_in(p.name)?;
-                let took = ms(begun);
-                let e = office.node.endpoint(p.name)?;
-                Ok(format!("in force after {took}; groups {}", e["groups"]))
-            });
+            story.show(
+                &format!("{} opens any web page, is shown the portal, and logs in", p.name),
+                || -> Told<String> {
+                    office.log_in(p.name)?;
+                    let took = ms(begun);
+                    let e = office.node.endpoint(p.name)?;
+                    Ok(format!("in force after {took}; groups {}", e["groups"]))
+                },
+            );
         }
     }
     story.step("the stranger with a wrong password stays a stranger", || -> Told<()> {
@@ -145,9 +152,13 @@ fn denied<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
         let out = office.endpoint(from)?.exec(&["nc", "-z", "-w", "1", &address.to_string(), &port.to_string()])?;
         Ok(out.status.success())
     };
-    for (from, to, port) in
-        [("sales-1", "git-1", 22), ("crm-1", "sales-1", 80), ("sales-1", "sales-2", 80), ("printer-1", "crm-1", 80), ("sales-1", "old-hq", 80)]
-    {
+    for (from, to, port) in [
+        ("sales-1", "git-1", 22),
+        ("crm-1", "sales-1", 80),
+        ("sales-1", "sales-2", 80),
+        ("printer-1", "crm-1", 80),
+        ("sales-1", "old-hq", 80),
+    ] {
         story.show(&format!("{from} to {to}, tcp/{port}"), || -> Told<String> {
             if try_tcp(from, to, port)? {
                 return wrong("it went through");
@@ -157,7 +168,11 @@ fn denied<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
     }
     story.show("the stranger asks for any web page and is sent to the portal", || -> Told<String> {
         let (answer, took) = http(office, "stranger", &format!("http://{WEBSITE}/"))?;
-        if answer.starts_with("302 http://10.0.0.1/") { Ok(format!("{answer} after {took:.0?}")) } else { wrong(answer) }
+        if answer.starts_with("302 http://10.0.0.1/") {
+            Ok(format!("{answer} after {took:.0?}"))
+        } else {
+            wrong(answer)
+        }
     });
     story.show("its TLS is refused at once, so that its browser does not wait", || -> Told<String> {
         let (answer, took) = http(office, "stranger", &format!("https://{WEBSITE}/"))?;
@@ -218,7 +233,8 @@ fn cut(office: &Office<'_>) -> Told<String> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let without: String = POLICY.lines().filter(|l| !l.contains("id: sales-crm-bulk")).map(|l| format!("{l}\n")).collect();
+    let without: String =
+        POLICY.lines().filter(|l| !l.contains("id: sales-crm-bulk")).map(|l| format!("{l}\n")).collect();
     // Watch the receiving side while the policy is applied: when did the last full packet arrive?
     let begun = Instant::now();
     let watcher = std::thread::spawn(move || {
@@ -238,7 +254,9 @@ fn cut(office: &Office<'_>) -> Told<String> {
     let last = watcher.join().map_err(|_| SceneError::wrong("the watcher failed"))?;
     drop((sending, listening));
     if last > applied + Duration::from_millis(500) {
-        return wrong(format!("packets still arrived {last:.0?} after the call; `fseg apply` had returned after {applied:.0?}"));
+        return wrong(format!(
+            "packets still arrived {last:.0?} after the call; `fseg apply` had returned after {applied:.0?}"
+        ));
     }
     let log = office.node.wait_for_log("denied", &["sales-1 to crm-1", "tcp/5201"]);
     Ok(format!(
@@ -269,7 +287,11 @@ fn movement<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
         if e["place"] != "tokyo/sw2/p6" || dev.address()? != before {
             return wrong(format!("it is at {} with {:?}", e["place"], dev.address()?));
         }
-        Ok(format!("{} at {}; cable {plugged:.0?}, git-1 answers after {took:.0?}", before.map(|a| a.to_string()).unwrap_or_default(), e["place"]))
+        Ok(format!(
+            "{} at {}; cable {plugged:.0?}, git-1 answers after {took:.0?}",
+            before.map(|a| a.to_string()).unwrap_or_default(),
+            e["place"]
+        ))
     });
     story.show("what the log says", || office.node.wait_for_log("moved", &["dev-1 moved"]));
 }
@@ -281,7 +303,8 @@ fn forgery<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
         let forged = as_whom.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
         let target = office.endpoint("git-1")?.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
         who.ip(&["address", "add", &format!("{forged}/32"), "dev", "eth0"])?;
-        let out = who.exec(&["ping", "-c", "3", "-i", "0.2", "-W", "1", "-I", &forged.to_string(), &target.to_string()])?;
+        let out =
+            who.exec(&["ping", "-c", "3", "-i", "0.2", "-W", "1", "-I", &forged.to_string(), &target.to_string()])?;
         who.ip(&["address", "del", &format!("{forged}/32"), "dev", "eth0"])?;
         if out.status.success() {
             return wrong("the forged ping was answered");
@@ -343,8 +366,11 @@ fn everybody<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
     story.chapter("Everybody tries everything with everybody");
     let n = PLANS.len();
     let cells = n * (n - 1) * SERVICES.len();
-    story.show(&format!("{n} × {} × {} services against the reference decision: {cells} cells", n - 1, SERVICES.len()), || -> Told<String> {
-        let count = office.judge(&Expected::of(POLICY)?)?;
-        Ok(format!("{count} cells tried, none is wrong"))
-    });
+    story.show(
+        &format!("{n} × {} × {} services against the reference decision: {cells} cells", n - 1, SERVICES.len()),
+        || -> Told<String> {
+            let count = office.judge(&Expected::of(POLICY)?)?;
+            Ok(format!("{count} cells tried, none is wrong"))
+        },
+    );
 }
