@@ -110,6 +110,9 @@ pub struct PolicyResult {
     pub changed: Vec<String>,
     /// Row changes per switch.
     pub rows: Vec<SwitchChange>,
+    /// Switches that have not confirmed: not connected, or slow. They hold the former rows until they are back.
+    #[serde(default)]
+    pub unconfirmed: Vec<String>,
     /// Outcomes of the policy's own tests.
     pub tests: Vec<TestView>,
 }

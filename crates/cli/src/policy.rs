@@ -145,6 +145,11 @@ fn applied(result: &PolicyResult, screen: &Screen) -> String {
         let name = printable(&s.switch);
         let _ = writeln!(out, "switch {name}: {} rows added, {} changed, {} removed", s.added, s.changed, s.removed);
     }
+    for name in &result.unconfirmed {
+        let name = printable(name);
+        let text = format!("switch {name} has not confirmed: it holds the former rows until it does (`fseg switches`)");
+        let _ = writeln!(out, "{}", screen.toned(Tone::Bad, &text));
+    }
     let (tone, verdict) = match (result.accepted, result.applied) {
         (_, true) => (Tone::Good, format!("in force as version {}", result.version)),
         (true, false) => (Tone::Good, format!("would be accepted; version {} stays in force", result.version)),

@@ -322,6 +322,7 @@ fn policies_are_checked_here_and_applied_there() {
             removed: vec![],
             changed: vec![],
             rows: vec![],
+            unconfirmed: vec![],
             tests: vec![],
         };
         (if accepted { 200 } else { 422 }, serde_json::to_string(&result).unwrap())

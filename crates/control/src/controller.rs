@@ -64,7 +64,10 @@ pub enum StartError {
 struct Waiting {
     ticket: Ticket,
     answer: Answer,
+    /// What must still be confirmed, by switch and barrier.
     on: BTreeSet<(Dpid, u32)>,
+    /// Switches that will not confirm for now.
+    missing: BTreeSet<Dpid>,
     since: Mono,
 }
 
@@ -274,12 +277,15 @@ impl Controller {
         for (dpid, connection, message) in self.replies.drain(..) {
             out.push(Effect::Reply { dpid, connection, message });
         }
-        for (ticket, answer) in self.in_force.drain(..) {
-            if confirming.is_empty() {
-                out.push(Effect::Answer(ticket, answer));
+        for (ticket, answer) in std::mem::take(&mut self.in_force) {
+            let down = self.links.iter().filter(|(_, l)| l.phase != LinkPhase::Up).map(|(dpid, _)| *dpid);
+            let waiting =
+                Waiting { ticket, answer, on: confirming.clone(), missing: down.collect(), since: self.now.mono };
+            if waiting.on.is_empty() {
+                let answer = self.told(waiting);
+                self.answers.push(answer);
             } else {
-                let on = confirming.clone();
-                self.waiting.push_back(Waiting { ticket, answer, on, since: self.now.mono });
+                self.waiting.push_back(waiting);
             }
         }
         for (ticket, answer) in self.answers.drain(..) {
@@ -304,8 +310,10 @@ impl Controller {
     fn tick(&mut self) {
         let mono = self.now.mono;
         let timed_out = self.waiting.iter().take_while(|w| mono.since(w.since) >= CONFIRM_TIMEOUT).count();
-        for w in self.waiting.drain(..timed_out) {
-            self.answers.push((w.ticket, w.answer));
+        for mut w in self.waiting.drain(..timed_out).collect::<Vec<_>>() {
+            w.missing.extend(w.on.iter().map(|(dpid, _)| *dpid));
+            let answer = self.told(w);
+            self.answers.push(answer);
         }
         for (dpid, link) in &mut self.links {
             if link.phase != LinkPhase::Down && link.resync_at.is_some_and(|at| at <= mono) {
@@ -363,11 +371,24 @@ impl Controller {
         link.disconnected();
         for w in &mut self.waiting {
             // It will be told when it is back; nobody waits for that.
+            let before = w.on.len();
             w.on.retain(|(d, _)| *d != dpid);
+            if w.on.len() < before {
+                w.missing.insert(dpid);
+            }
         }
         self.settle();
         let name = self.config.switch_name(dpid);
         self.event(EventKind::Switch, format!("switch {name} is disconnected; it keeps its tables"), |_| {});
+    }
+
+    /// The answer, with the switches that have not confirmed where it is about all of them.
+    fn told(&self, waiting: Waiting) -> (Ticket, Answer) {
+        let Waiting { ticket, mut answer, missing, .. } = waiting;
+        if let Answer::Applied(applied) = &mut answer {
+            applied.unconfirmed = missing.into_iter().map(|dpid| self.name_of(dpid)).collect();
+        }
+        (ticket, answer)
     }
 
     fn settle(&mut self) {
@@ -375,7 +396,8 @@ impl Controller {
         while i < self.waiting.len() {
             if self.waiting[i].on.is_empty() {
                 if let Some(w) = self.waiting.remove(i) {
-                    self.answers.push((w.ticket, w.answer));
+                    let answer = self.told(w);
+                    self.answers.push(answer);
                 }
             } else {
                 i += 1;

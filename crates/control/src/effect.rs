@@ -89,6 +89,8 @@ pub struct Applied {
     pub changed: Vec<Name>,
     /// Rows added (or changed) and removed, by switch. Empty for a dry run.
     pub rows: Vec<(Name, usize, usize)>,
+    /// Switches that have not confirmed: not connected, or slow. They hold the former rows until they are back.
+    pub unconfirmed: Vec<Name>,
 }
 
 /// Why something was not done.

@@ -3,7 +3,7 @@
 //! After a connection is made the switch is read (ports, meters, rows), compared, and only the difference is sent. From
 //! then on every change is one bundle; its barrier's reply is the confirmation.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use fseg_model::{Mono, PortNo, Wall};
@@ -53,6 +53,17 @@ pub(crate) enum LinkNews {
     Counted(Vec<FlowStats>),
 }
 
+/// A change under way.
+#[derive(Debug)]
+struct Flight {
+    /// The transaction id of its first message; its last is the barrier's.
+    first: u32,
+    /// The switch refused a part of it, and so all of it.
+    refused: bool,
+    /// Refused changes that this one, a repair, puts right.
+    also: Vec<u32>,
+}
+
 #[derive(Debug, Default)]
 struct Reading {
     rows: Vec<FlowStats>,
@@ -79,7 +90,10 @@ pub(crate) struct Link {
     unsent: Delta,
     reading: Reading,
     next_xid: u32,
-    unconfirmed: HashSet<u32>,
+    /// Changes under way, by the barrier that will confirm them.
+    unconfirmed: BTreeMap<u32, Flight>,
+    /// Barriers of changes that the switch refused: in force once a repair is.
+    refused: Vec<u32>,
     failures: u32,
     poll_round: u32,
 }
@@ -107,7 +121,8 @@ impl Link {
             unsent: Delta::default(),
             reading: Reading::default(),
             next_xid: 1,
-            unconfirmed: HashSet::new(),
+            unconfirmed: BTreeMap::new(),
+            refused: Vec::new(),
             failures: 0,
             poll_round: 0,
         }
@@ -125,7 +140,7 @@ impl Link {
 
     /// How many changes wait for their confirmation.
     pub(crate) fn pending(&self) -> usize {
-        self.unconfirmed.len() + usize::from(!self.unsent.is_empty())
+        self.unconfirmed.len() + self.refused.len() + usize::from(!self.unsent.is_empty())
     }
 
     /// How many rows are to be added (or changed) and removed with the next bundle.
@@ -138,6 +153,7 @@ impl Link {
         self.connection = connection;
         self.since = Some(now);
         self.unconfirmed.clear();
+        self.refused.clear();
         self.read()
     }
 
@@ -163,6 +179,7 @@ impl Link {
         self.since = None;
         self.unsent = Delta::default();
         self.unconfirmed.clear();
+        self.refused.clear();
         self.reading = Reading::default();
     }
 
@@ -210,7 +227,7 @@ impl Link {
         out.push(self.message(control(open, BUNDLE_COMMIT)));
         let barrier = self.message(Body::BarrierRequest);
         let confirms = barrier.xid;
-        self.unconfirmed.insert(confirms);
+        self.unconfirmed.insert(confirms, Flight { first: open, refused: false, also: Vec::new() });
         out.push(barrier);
         (out, confirms)
     }
@@ -221,10 +238,7 @@ impl Link {
         let mut out = Vec::new();
         match &message.body {
             Body::MultipartReply(reply) => self.multipart(reply, round, &mut news, &mut out),
-            Body::BarrierReply if self.unconfirmed.remove(&message.xid) => {
-                self.failures = 0;
-                news.push(LinkNews::Confirmed { xid: message.xid });
-            }
+            Body::BarrierReply => self.confirmed(message.xid, &mut news),
             Body::PortStatus(status) => {
                 self.port(&status.port, status.reason != PortReason::Delete, &mut news);
             }
@@ -232,6 +246,11 @@ impl Link {
                 let text = format!("OpenFlow error type {}, code {} (OpenFlow 1.3, 7.4.4)", e.type_, e.code);
                 self.last_error = Some(text.clone());
                 self.failures += 1;
+                let concerned =
+                    |(barrier, flight): &(&u32, &mut Flight)| (flight.first..=**barrier).contains(&message.xid);
+                if let Some((_, flight)) = self.unconfirmed.iter_mut().find(concerned) {
+                    flight.refused = true;
+                }
                 // What the switch holds now is unknown: read it again, later each time.
                 let wait = Duration::from_secs(1 << self.failures.min(6).saturating_sub(1));
                 self.resync_at = Some(now.plus(wait));
@@ -240,6 +259,19 @@ impl Link {
             _ => {}
         }
         (news, out)
+    }
+
+    fn confirmed(&mut self, barrier: u32, news: &mut Vec<LinkNews>) {
+        let Some(flight) = self.unconfirmed.remove(&barrier) else { return };
+        if flight.refused {
+            // The barrier says only that the switch has dealt with it. The repair that follows makes it true.
+            self.refused.push(barrier);
+            self.refused.extend(flight.also);
+            return;
+        }
+        self.failures = 0;
+        self.last_error = None;
+        news.extend(std::iter::once(barrier).chain(flight.also).map(|xid| LinkNews::Confirmed { xid }));
     }
 
     fn multipart(&mut self, reply: &MultipartReply, round: u16, news: &mut Vec<LinkNews>, out: &mut Vec<Message>) {
@@ -305,9 +337,15 @@ impl Link {
         let mut mods: Vec<FlowMod> =
             strangers.iter().map(|s| FlowMod::delete_strict(s.table, s.priority, s.matches.clone())).collect();
         mods.extend(delta.flow_mods(round));
+        let refused = std::mem::take(&mut self.refused);
         if !mods.is_empty() {
-            let (messages, _) = self.bundle(mods);
+            let (messages, barrier) = self.bundle(mods);
             out.extend(messages);
+            if let Some(flight) = self.unconfirmed.get_mut(&barrier) {
+                flight.also = refused;
+            }
+        } else {
+            news.extend(refused.into_iter().map(|xid| LinkNews::Confirmed { xid }));
         }
         news.push(LinkNews::Repaired { intact, added, removed, foreign });
     }

@@ -248,6 +248,7 @@ impl Controller {
             removed: diff.permits.removed.clone(),
             changed: diff.permits.changed.clone(),
             rows: vec![],
+            unconfirmed: vec![],
         };
         if dry_run {
             return self.answer(ticket, Answer::Applied(applied));
@@ -271,7 +272,7 @@ impl Controller {
         self.in_force.push((ticket, Answer::Applied(applied)));
     }
 
-    fn name_of(&self, dpid: Dpid) -> Name {
+    pub(crate) fn name_of(&self, dpid: Dpid) -> Name {
         self.config.switch(dpid).map_or_else(
             || Name::new(&dpid.to_string()).unwrap_or_else(|_| self.config.site.clone()),
             |s| s.name.clone(),

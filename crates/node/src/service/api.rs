@@ -191,6 +191,9 @@ impl NodeService for Node {
                 super::report::of(&checked, wall)
             });
             let mut result = work.await.map_err(|e| ApiError::internal(e.to_string()))?;
+            let in_force =
+                self.core.ask(|c, _| c.policy_version().map_or(0, |v| v.version)).await.map_err(no_answer)?;
+            result.version = in_force;
             if !result.accepted {
                 return Ok(result);
             }
@@ -200,10 +203,13 @@ impl NodeService for Node {
                 CoreAnswer::Applied(a) => {
                     let strings = |list: &[Name]| list.iter().map(ToString::to_string).collect();
                     result.applied = !dry_run;
-                    result.version = a.version;
+                    if result.applied {
+                        result.version = a.version;
+                    }
                     result.added = strings(&a.added);
                     result.removed = strings(&a.removed);
                     result.changed = strings(&a.changed);
+                    result.unconfirmed = strings(&a.unconfirmed);
                     result.rows = a
                         .rows
                         .iter()

@@ -43,6 +43,7 @@ pub(super) fn of(checked: &Checked, now: Wall) -> PolicyResult {
         removed: vec![],
         changed: vec![],
         rows: vec![],
+        unconfirmed: vec![],
         tests,
     }
 }

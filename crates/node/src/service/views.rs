@@ -184,7 +184,7 @@ fn row(c: &Controller, r: &PathRow) -> RowView {
         table: key.table.number(),
         table_name: key.table.to_string(),
         priority: key.priority,
-        text: text.to_string(),
+        text: text.to_string().trim_start_matches("ADD ").to_owned(),
         cookie: format!("{cookie:#018x}"),
         owner,
         packets: r.counter.packets,

@@ -5,4 +5,6 @@
 //! judged by how long it took: what is waited for is waited for generously.
 
 mod everybody;
+mod openflow;
 mod support;
+mod wire;

@@ -9,23 +9,23 @@ use fseg_scenes::office::{Expected, Office, POLICY};
 use serde_json::Value;
 
 /// A step's result.
-pub type Told<T = ()> = Result<T, SceneError>;
+pub(crate) type Told<T = ()> = Result<T, SceneError>;
 
 /// How long something may take that has no reason to take long. Reached only by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A failure, in a sentence.
-pub fn wrong<T>(text: impl Into<String>) -> Told<T> {
+pub(crate) fn wrong<T>(text: impl Into<String>) -> Told<T> {
     Err(SceneError::wrong(text))
 }
 
 /// Fails with this sentence unless it holds.
-pub fn check(holds: bool, text: impl FnOnce() -> String) -> Told {
+pub(crate) fn check(holds: bool, text: impl FnOnce() -> String) -> Told {
     if holds { Ok(()) } else { wrong(text()) }
 }
 
 /// Tries again and again until it succeeds; the last failure if it never does.
-pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Told<T>) -> Told<T> {
+pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Told<T>) -> Told<T> {
     let begun = Instant::now();
     loop {
         match attempt() {
@@ -37,7 +37,7 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Told<T>) -> Told<T
 }
 
 /// One test's office.
-pub struct Case {
+pub(crate) struct Case {
     name: &'static str,
     config: fn(String) -> String,
     before: fn(&Lab) -> Told,
@@ -46,28 +46,28 @@ pub struct Case {
 
 impl Case {
     /// `name` is the test's own, as the harness prints it.
-    pub fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self { name, config: |config| config, before: |_| Ok(()), errors: &[] }
     }
 
     /// With a changed configuration.
-    pub fn config(self, config: fn(String) -> String) -> Self {
+    pub(crate) fn config(self, config: fn(String) -> String) -> Self {
         Self { config, ..self }
     }
 
     /// With something done before the node starts.
-    pub fn before(self, before: fn(&Lab) -> Told) -> Self {
+    pub(crate) fn before(self, before: fn(&Lab) -> Told) -> Self {
         Self { before, ..self }
     }
 
     /// Errors that the node is expected to log: lines that hold one of these.
-    pub fn errors(self, errors: &'static [&'static str]) -> Self {
+    pub(crate) fn errors(self, errors: &'static [&'static str]) -> Self {
         Self { errors, ..self }
     }
 
     /// Builds the office, applies the policy, registers everybody (nobody is plugged in yet), and runs the test. The
     /// node's log must show no panic and no error but those expected.
-    pub fn run(self, test: impl FnOnce(&Office<'_>) -> Told) {
+    pub(crate) fn run(self, test: impl FnOnce(&Office<'_>) -> Told) {
         in_sandbox(self.name, |lab| self.inside(lab, test).map_err(|e| LabError::Usage(e.to_string())));
     }
 
@@ -93,7 +93,7 @@ impl Case {
 }
 
 /// Everybody against everybody must be what the policy says.
-pub fn judge(office: &Office<'_>, policy: &str) -> Told {
+pub(crate) fn judge(office: &Office<'_>, policy: &str) -> Told {
     office.judge(&Expected::of(policy)?).map(drop)
 }
 
@@ -132,7 +132,7 @@ impl Traffic {
 
 /// Something bad happens while people work (sales-1 with crm-1, dev-1 with git-1): they notice nothing, and the node is
 /// the same process afterwards.
-pub fn unnoticed<T>(office: &Office<'_>, fault: impl FnOnce() -> Told<T>) -> Told<T> {
+pub(crate) fn unnoticed<T>(office: &Office<'_>, fault: impl FnOnce() -> Told<T>) -> Told<T> {
     let before = office.node.id();
     let traffic = Traffic::start(office, &[("sales-1", "crm-1"), ("dev-1", "git-1")])?;
     let value = fault()?;
@@ -143,12 +143,12 @@ pub fn unnoticed<T>(office: &Office<'_>, fault: impl FnOnce() -> Told<T>) -> Tol
 }
 
 /// The people and servers that [`unnoticed`] watches, and nobody else, come in.
-pub fn workers(office: &Office<'_>) -> Told {
+pub(crate) fn workers(office: &Office<'_>) -> Told {
     bring(office, &["sales-1", "dev-1", "crm-1", "git-1"])
 }
 
 /// These come in, people logged in.
-pub fn bring(office: &Office<'_>, names: &[&str]) -> Told {
+pub(crate) fn bring(office: &Office<'_>, names: &[&str]) -> Told {
     for p in fseg_scenes::office::PLANS.iter().filter(|p| names.contains(&p.name)) {
         office.join(p)?;
         if let fseg_scenes::office::Kind::Person(_) = p.kind {
@@ -159,33 +159,33 @@ pub fn bring(office: &Office<'_>, names: &[&str]) -> Told {
 }
 
 /// Plugs in and gets an address, no more.
-pub fn plug(office: &Office<'_>, name: &str) -> Told {
+pub(crate) fn plug(office: &Office<'_>, name: &str) -> Told {
     let plan = fseg_scenes::office::PLANS.iter().find(|p| p.name == name);
     office.join(plan.ok_or_else(|| SceneError::wrong(format!("nobody is called {name}")))?).map(drop)
 }
 
 /// An endpoint's address as text.
-pub fn address(office: &Office<'_>, name: &str) -> Told<String> {
+pub(crate) fn address(office: &Office<'_>, name: &str) -> Told<String> {
     let found = office.endpoint(name)?.address()?;
     found.map(|a| a.to_string()).ok_or_else(|| SceneError::wrong(format!("{name} has no address")))
 }
 
 /// One answers the other's ping, or must not.
-pub fn pings(office: &Office<'_>, from: &str, to: &str, expected: bool) -> Told {
+pub(crate) fn pings(office: &Office<'_>, from: &str, to: &str, expected: bool) -> Told {
     let target = office.endpoint(to)?.address()?.ok_or_else(|| SceneError::wrong(format!("{to} has no address")))?;
     let answered = office.endpoint(from)?.ping(target)?;
     check(answered == expected, || format!("ping from {from} to {to}: answered {answered}, expected {expected}"))
 }
 
 /// The endpoints as the node knows them, without what changes by itself.
-pub fn roll(office: &Office<'_>) -> Told<Vec<String>> {
+pub(crate) fn roll(office: &Office<'_>) -> Told<Vec<String>> {
     let list = office.node.json(&["endpoints"])?;
     let line = |e: &Value| format!("{} {} {} {} {}", e["mac"], e["name"], e["addresses"], e["place"], e["state"]);
     Ok(list.as_array().map(|l| l.iter().map(line).collect()).unwrap_or_default())
 }
 
 /// A field of an endpoint as the node shows it, by MAC address; `Null` when the endpoint or field is not there.
-pub fn field(office: &Office<'_>, name: &str, field: &str) -> Told<Value> {
+pub(crate) fn field(office: &Office<'_>, name: &str, field: &str) -> Told<Value> {
     let mac = office.endpoint(name)?.mac().to_owned();
     let list = office.node.json(&["endpoints"])?;
     let found = list.as_array().and_then(|l| l.iter().find(|e| e["mac"] == mac.as_str()));
@@ -193,7 +193,7 @@ pub fn field(office: &Office<'_>, name: &str, field: &str) -> Told<Value> {
 }
 
 /// `fseg` with these arguments must end with this exit code; what it wrote.
-pub fn fseg(office: &Office<'_>, args: &[&str], code: i32) -> Told<fseg_lab::Output> {
+pub(crate) fn fseg(office: &Office<'_>, args: &[&str], code: i32) -> Told<fseg_lab::Output> {
     let out = office.node.fseg(args)?;
     let got = out.status.code();
     check(got == Some(code), || {
@@ -203,7 +203,7 @@ pub fn fseg(office: &Office<'_>, args: &[&str], code: i32) -> Told<fseg_lab::Out
 }
 
 /// The status and body that the API's local socket answers to `curl` with these arguments.
-pub fn api(office: &Office<'_>, path: &str, args: &[&str]) -> Told<(u16, String)> {
+pub(crate) fn api(office: &Office<'_>, path: &str, args: &[&str]) -> Told<(u16, String)> {
     let socket = office.node.socket().display().to_string();
     let url = format!("http://node{path}");
     let mut all = vec!["--unix-socket", &socket, "-w", "\n%{http_code}"];
@@ -213,7 +213,7 @@ pub fn api(office: &Office<'_>, path: &str, args: &[&str]) -> Told<(u16, String)
 }
 
 /// The status and body that the portal answers to `curl` with these arguments.
-pub fn portal(from: &Namespace, path: &str, args: &[&str]) -> Told<(u16, String)> {
+pub(crate) fn portal(from: &Namespace, path: &str, args: &[&str]) -> Told<(u16, String)> {
     let url = format!("http://{}{path}", fseg_scenes::office::ROUTER);
     let mut all = vec!["-w", "\n%{http_code}"];
     all.extend(args);
@@ -228,7 +228,7 @@ fn status(text: &str) -> Told<(u16, String)> {
 }
 
 /// The hidden token of the portal's form, as `from` gets it.
-pub fn form_token(from: &Namespace) -> Told<String> {
+pub(crate) fn form_token(from: &Namespace) -> Told<String> {
     let (_, page) = portal(from, "/", &[])?;
     let token = page.split("name=\"token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
     token.map(ToOwned::to_owned).ok_or_else(|| SceneError::wrong(format!("the portal shows no form: {page}")))

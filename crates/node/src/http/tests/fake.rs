@@ -74,6 +74,7 @@ impl Fake {
             removed: vec![],
             changed: vec![],
             rows: vec![],
+            unconfirmed: vec![],
             tests: vec![],
         }
     }

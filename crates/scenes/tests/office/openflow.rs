@@ -1,0 +1,164 @@
+//! The port for switches, attacked by who reaches it, and closed to who must not.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use fseg_scenes::SceneError;
+use fseg_scenes::office::Office;
+
+use crate::support::{Case, Told, check, eventually, plug, unnoticed, workers};
+
+/// OpenFlow 1.3 (wire version 4) message types, OpenFlow 1.3.5 section 7.1.
+const HELLO: u8 = 0;
+const FEATURES_REPLY: u8 = 6;
+
+fn message(version: u8, kind: u8, length: u16, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![version, kind];
+    out.extend(length.to_be_bytes());
+    out.extend([0, 0, 0, 9]);
+    out.extend(body);
+    out
+}
+
+fn hello() -> Vec<u8> {
+    message(4, HELLO, 8, &[])
+}
+
+/// A switch that introduces itself with this datapath id.
+fn introduction(dpid: u64) -> Vec<u8> {
+    let mut body = dpid.to_be_bytes().to_vec();
+    body.extend([0, 0, 1, 0, 254, 0, 0, 0, 0, 0, 0, 0x4f, 0, 0, 0, 0]);
+    [hello(), message(4, FEATURES_REPLY, 32, &body)].concat()
+}
+
+fn connect() -> Told<TcpStream> {
+    let stream = TcpStream::connect("127.0.0.1:6653").map_err(|e| SceneError::wrong(format!("port 6653: {e}")))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|e| SceneError::wrong(e.to_string()))?;
+    Ok(stream)
+}
+
+/// Sends these bytes and no more; true when the node ended the connection after them.
+fn attack(bytes: &[u8], then_close: bool) -> Told {
+    let mut stream = connect()?;
+    // The node may hang up before it has read everything.
+    let _ = stream.write_all(bytes);
+    if then_close {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+    let mut chunk = [0; 4096];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
+            Err(e) => {
+                let start: Vec<String> = bytes.iter().take(16).map(|b| format!("{b:02x}")).collect();
+                return Err(SceneError::wrong(format!(
+                    "the node keeps a connection that began with {}: {e}",
+                    start.join(" ")
+                )));
+            }
+        }
+    }
+}
+
+/// Bytes without any meaning, the same in every run.
+fn noise(length: usize, mut seed: u64) -> Vec<u8> {
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn connections(office: &Office<'_>) -> Told<Vec<String>> {
+    let list = office.node.json(&["switches"])?;
+    let line = |s: &serde_json::Value| format!("{} {} {}", s["name"], s["connected"], s["since"]);
+    Ok(list.as_array().map(|l| l.iter().map(line).collect()).unwrap_or_default())
+}
+
+#[test]
+fn malformed_openflow_changes_nothing() {
+    Case::new("openflow::malformed_openflow_changes_nothing").run(|office| {
+        workers(office)?;
+        let before = connections(office)?;
+        unnoticed(office, || {
+            attack(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false)?;
+            attack(&message(1, HELLO, 8, &[]), false)?;
+            attack(&message(0x7f, HELLO, 8, &[]), true)?;
+            for seed in 1..20 {
+                attack(&noise(4096, seed), true)?;
+            }
+            // Lengths that cannot be: shorter than the header, and longer than what follows.
+            for length in [0, 3, 7] {
+                attack(&message(4, HELLO, length, &[]), false)?;
+                attack(&[hello(), message(4, FEATURES_REPLY, length, &[])].concat(), false)?;
+            }
+            attack(&message(4, HELLO, 0xffff, &[0; 64]), true)?;
+            // Cut off at every length.
+            let whole = introduction(11);
+            for length in 0..whole.len() {
+                attack(&whole[..length], true)?;
+            }
+            // Whole, but nobody's: this node has no such switch.
+            attack(&introduction(0xdead_beef), false)?;
+            // Features that are too short, and messages before the hello.
+            attack(&[hello(), message(4, FEATURES_REPLY, 16, &[0; 8])].concat(), true)?;
+            attack(&message(4, 10, 32, &[0xff; 24]), false)?;
+            Ok(())
+        })?;
+        let log = office.node.log();
+        for reason in ["is not in this node's configuration", "unreadable: ", "versions with bits", "before its"] {
+            check(log.contains(reason), || format!("the log never says `{reason}`"))?;
+        }
+        let after = connections(office)?;
+        check(before == after, || format!("the real switches were disturbed: {before:?} became {after:?}"))
+    });
+}
+
+/// More half-open connections than the node has room for; then they go, and a switch that was away comes back.
+#[test]
+fn silent_connections_do_not_keep_switches_out() {
+    Case::new("openflow::silent_connections_do_not_keep_switches_out").run(|office| {
+        workers(office)?;
+        unnoticed(office, || {
+            let silent = (0..400).map(|_| connect()).collect::<Told<Vec<_>>>()?;
+            check(office.node.log().contains("too many switch connections"), || "400 connections all had room".into())?;
+            let gone = office.switches[2].vsctl(&["get-controller", "sw2"])?;
+            office.switches[2].vsctl(&["del-controller", "sw2"])?;
+            office.switches[2].vsctl(&["set-controller", "sw2", gone.trim()])?;
+            // The node closes those that never say who they are; sw2 gets one of their places.
+            office.node.wait_for_switches(3)?;
+            drop(silent);
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn endpoints_do_not_reach_the_nodes_own_ports() {
+    Case::new("openflow::endpoints_do_not_reach_the_nodes_own_ports").run(|office| {
+        workers(office)?;
+        plug(office, "stranger")?;
+        plug(office, "internet")?;
+        for name in ["stranger", "sales-1", "crm-1"] {
+            for port in ["6653", "8443", "22", "443"] {
+                let out = office.endpoint(name)?.exec(&["nc", "-z", "-w", "1", "10.0.0.1", port])?;
+                check(!out.ok(), || format!("{name} reaches the node's port {port}"))?;
+            }
+            // The portal answers, so the silence above means something.
+            eventually("the portal", || {
+                let out = office.endpoint(name)?.exec(&["nc", "-z", "-w", "1", "10.0.0.1", "80"])?;
+                check(out.ok(), || format!("{name} does not reach the portal"))
+            })?;
+        }
+        for port in ["6653", "80", "53"] {
+            let out = office.endpoint("internet")?.exec(&["nc", "-z", "-w", "1", "203.0.113.2", port])?;
+            check(!out.ok(), || format!("the Internet reaches the node's port {port}"))?;
+        }
+        Ok(())
+    });
+}
