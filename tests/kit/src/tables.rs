@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use fseg_openflow::flow::TABLE_ALL;
-use fseg_openflow::{Action, FlowCommand, FlowMod, FlowStats, Instruction, Match};
+use fseg_openflow::{Action, Field, FlowCommand, FlowMod, FlowStats, Instruction, Match};
 
 use crate::packet::Packet;
 
@@ -123,70 +123,47 @@ impl Tables {
 
     /// The row a packet meets in a table, with its cookie and instructions; counted.
     pub(crate) fn lookup(&mut self, table: u8, packet: &mut Packet, length: usize) -> Option<(u64, Vec<Instruction>)> {
-        let key = self.find(table, packet, true)?;
+        let key = self.find(table, packet)?;
         let row = self.rows.get_mut(&key)?;
         row.packets += 1;
         row.bytes += length as u64;
         Some((row.cookie, row.instructions.clone()))
     }
 
-    /// Conjunctions are resolved as ovs-fields(7) says: when all clauses of one are met, the table is searched again with
-    /// its id, and that search does not look at clauses.
-    fn find(&self, table: u8, packet: &mut Packet, clauses: bool) -> Option<Key> {
-        use fseg_openflow::Field::ConjId;
+    /// Conjunctions are resolved as ovs-fields(7) says: when all clauses of one are met at a priority, the table is
+    /// searched again with its id. A row that matches by itself goes first at the same priority.
+    fn find(&self, table: u8, packet: &mut Packet) -> Option<Key> {
         let first = (table, Reverse(u16::MAX), Match::new());
-        let mut met: BTreeMap<(u16, u32), (u64, u8)> = BTreeMap::new();
+        let mut met: BTreeMap<u32, (u64, u8)> = BTreeMap::new();
+        let mut level = u16::MAX;
         for (key, row) in self.rows.range(first..).take_while(|((t, _, _), _)| *t == table) {
-            let priority = key.1.0;
-            // A conjunction that is complete above this row's priority decides before it.
-            if let Some(hit) = self.complete(table, packet, &met, priority) {
-                return Some(hit);
+            if key.1.0 != level {
+                if let Some(hit) = self.complete(table, packet, &mut met) {
+                    return Some(hit);
+                }
+                level = key.1.0;
             }
             if !packet.matches(&key.2) {
                 continue;
             }
             let parts = conjunctions(&row.instructions);
             if parts.is_empty() {
-                // At the same priority a row that matches by itself goes first.
                 return Some(key.clone());
             }
-            if clauses {
-                for (id, clause, of) in parts {
-                    let seen = met.entry((priority, id)).or_insert((0, of));
-                    seen.0 |= 1 << clause;
-                }
+            for (id, clause, of) in parts {
+                met.entry(id).or_insert((0, of)).0 |= 1 << clause;
             }
         }
-        let hit = self.complete(table, packet, &met, 0).or_else(|| self.complete_at(table, packet, &met, 0));
-        packet.set(ConjId, 0, u128::MAX);
-        hit
+        self.complete(table, packet, &mut met)
     }
 
-    /// A complete conjunction of a priority above `priority`.
-    fn complete(&self, table: u8, packet: &mut Packet, met: &BTreeMap<(u16, u32), (u64, u8)>, priority: u16) -> Option<Key> {
-        if met.keys().next_back().is_none_or(|(p, _)| *p <= priority) {
-            return None;
-        }
-        let above = met.iter().rev().filter(|((p, _), _)| *p > priority);
-        self.search_again(table, packet, above)
-    }
-
-    fn complete_at(&self, table: u8, packet: &mut Packet, met: &BTreeMap<(u16, u32), (u64, u8)>, priority: u16) -> Option<Key> {
-        self.search_again(table, packet, met.iter().filter(|((p, _), _)| *p == priority))
-    }
-
-    fn search_again<'a>(
-        &self,
-        table: u8,
-        packet: &mut Packet,
-        met: impl Iterator<Item = (&'a (u16, u32), &'a (u64, u8))>,
-    ) -> Option<Key> {
-        use fseg_openflow::Field::ConjId;
-        for ((_, id), (seen, of)) in met {
-            if seen.count_ones() == u32::from(*of) {
-                packet.set(ConjId, (*id).into(), u128::MAX);
-                let hit = self.find_with_id(table, packet, *id);
-                packet.set(ConjId, 0, u128::MAX);
+    /// The row of a conjunction all of whose clauses were met at one priority.
+    fn complete(&self, table: u8, packet: &mut Packet, met: &mut BTreeMap<u32, (u64, u8)>) -> Option<Key> {
+        for (id, (seen, of)) in std::mem::take(met) {
+            if seen.count_ones() == u32::from(of) {
+                packet.set(Field::ConjId, id.into(), u128::MAX);
+                let hit = self.find_with_id(table, packet, id);
+                packet.set(Field::ConjId, 0, u128::MAX);
                 if hit.is_some() {
                     return hit;
                 }
@@ -201,7 +178,7 @@ impl Tables {
             .range(first..)
             .take_while(|((t, _, _), _)| *t == table)
             .find(|((_, _, m), row)| {
-                let by_id = m.exact(fseg_openflow::Field::ConjId) == Some(id.into());
+                let by_id = m.exact(Field::ConjId) == Some(id.into());
                 by_id && conjunctions(&row.instructions).is_empty() && packet.matches(m)
             })
             .map(|(key, _)| key.clone())

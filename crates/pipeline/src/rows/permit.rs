@@ -32,13 +32,15 @@ impl PermitShape {
     }
 }
 
-/// The cheaper of the two, with a liking for products: they need one lookup and their counters are finer.
+/// The cheaper of the two, with a liking for products: they need one lookup and their counters are finer. A permit of
+/// number 0 is always a product: 0 is the `conj_id` of every packet that met no conjunction, so its last row would permit
+/// everything.
 pub fn shape(permit: &PermitFacts) -> PermitShape {
     let services = service_masks(&permit.terms).len();
     let (from, to) = (permit.from.len(), permit.to.len());
     let product = from * to * services;
     let sum = from + to + services + 1;
-    if product <= 16 || product <= 2 * sum { PermitShape::Product(product) } else { PermitShape::Conjunction(sum) }
+    if permit.number == 0 || product <= 16 || product <= 2 * sum { PermitShape::Product(product) } else { PermitShape::Conjunction(sum) }
 }
 
 /// The rows of a permit: the same on every switch.
@@ -128,6 +130,13 @@ mod tests {
         assert!(permit_rows(&permit(0, 3, &["any"])).is_empty());
         assert!(permit_rows(&permit(3, 0, &["any"])).is_empty());
         assert!(permit_rows(&permit(3, 3, &[])).is_empty());
+    }
+
+    #[test]
+    fn number_0_is_never_a_conjunction() {
+        let p = PermitFacts { number: 0, ..permit(40, 30, &["tcp/80"]) };
+        assert!(matches!(shape(&p), PermitShape::Product(1200)));
+        assert!(permit_rows(&p).iter().all(|r| r.key.matches.get(Field::ConjId).is_none()));
     }
 
     #[test]
