@@ -15,15 +15,17 @@ mod input;
 mod link;
 mod login;
 mod manage;
+mod queries;
 mod record;
 mod rules;
 mod sessions;
 mod world;
 
 pub use config::{ExitConfig, PortConfig, SiteConfig, SwitchConfig};
-pub use controller::{Controller, Now, Standing, StartError, SwitchStatus, Usage};
+pub use controller::{Controller, Now, StartError, Usage};
 pub use effect::{Answer, Applied, Effect, Event, EventKind, Presence, Refusal, Ticket};
 pub use explain::{Explained, Party, PathRow, Why};
 pub use input::Input;
 pub use link::{Counter, LinkPhase};
+pub use queries::{Standing, SwitchStatus};
 pub use record::{Change, NumberKind, PolicyVersion, Record, RecordKey};

@@ -244,8 +244,9 @@ impl Worker {
         let mut durable = true;
         let effects = self.controller.flush();
         if !self.backlog.is_empty() && !matches!(effects.first(), Some(Effect::Commit(_))) {
-            // Nothing new to write: try again what waits.
-            self.commit(vec![]);
+            // Nothing new to write: try again what waits. Until it is written nothing is acknowledged, for what is said
+            // now may rest on it: a confirmed login, a repeated request for an address.
+            durable = self.commit(vec![]);
         }
         for effect in effects {
             match effect {

@@ -169,20 +169,41 @@ async fn serve_endpoints(
     tasks: &mut JoinSet<()>,
 ) -> Result<(), StartError> {
     let router = config.site.router;
-    let portal_config =
-        PortalConfig { name: None, addresses: vec![router.into()], network: config.network_name.clone() };
-    let listener = TcpListener::bind((router, 80)).await.map_err(listen(format!("{router}:80 for the portal")))?;
-    let (service, stop) = (Arc::new(node.clone()), shutdown.clone());
-    tasks.spawn(async move {
-        if let Err(e) = portal::serve(listener, service, &portal_config, stop).await {
-            error!(error = %e, "the portal stopped");
+    let tls = match &config.portal.files {
+        Some((certificate, key)) => {
+            Some(TlsIdentity::load(&TlsSource::Files { certificate: certificate.clone(), key: key.clone() })?.config)
         }
-    });
+        None => None,
+    };
+    let portal = PortalConfig {
+        name: config.portal.name.clone(),
+        addresses: vec![router.into()],
+        network: config.network_name.clone(),
+        secure: tls.is_some(),
+    };
+    for (port, tls) in [(80, None), (443, tls)] {
+        if port == 443 && tls.is_none() {
+            continue;
+        }
+        let listener =
+            TcpListener::bind((router, port)).await.map_err(listen(format!("{router}:{port} for the portal")))?;
+        let (service, portal, stop) = (Arc::new(node.clone()), portal.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(e) = portal::serve(listener, tls, service, &portal, stop).await {
+                error!(error = %e, "the portal stopped");
+            }
+        });
+    }
     let udp = UdpSocket::bind((router, 53)).await.map_err(listen(format!("{router}:53 (UDP) for DNS")))?;
     let tcp = TcpListener::bind((router, 53)).await.map_err(listen(format!("{router}:53 (TCP) for DNS")))?;
     // The configuration's reader has checked it.
     let domain = config.domain.as_deref().unwrap_or(DEFAULT_DOMAIN).parse().unwrap_or_default();
-    let dns = DnsConfig { domain, portal_name: None, portal: router, upstreams: config.upstream.clone() };
+    let dns = DnsConfig {
+        domain,
+        portal_name: config.portal.name.as_deref().and_then(|n| n.parse().ok()),
+        portal: router,
+        upstreams: config.upstream.clone(),
+    };
     tasks.spawn(dns::serve(udp, tcp, names, dns, shutdown.clone()));
     Ok(())
 }

@@ -27,6 +27,8 @@ pub struct NodeConfig {
     pub api_tls: Option<ApiTls>,
     /// The network's name as its users know it.
     pub network_name: String,
+    /// The portal.
+    pub portal: Portal,
     /// The DNS domain of endpoints' names.
     pub domain: Option<String>,
     /// Where names that are not of this network are asked for.
@@ -35,6 +37,15 @@ pub struct NodeConfig {
     pub bridges: Vec<BridgeConfig>,
     /// A policy to start with when none is committed yet.
     pub policy: Option<PathBuf>,
+}
+
+/// The captive portal.
+#[derive(Debug, Clone, Default)]
+pub struct Portal {
+    /// Its DNS name, answered by the node's DNS.
+    pub name: Option<String>,
+    /// Certificate chain and key, which browsers trust for that name: then it is reached by TLS.
+    pub files: Option<(PathBuf, PathBuf)>,
 }
 
 /// The API over TLS.

@@ -13,7 +13,7 @@ use fseg_pipeline::{NatMode, SwitchRole};
 use fseg_yaml::{MapReader, Value};
 use ipnet::Ipv4Net;
 
-use super::{ApiTls, BridgeConfig, BridgePort, NodeConfig};
+use super::{ApiTls, BridgeConfig, BridgePort, NodeConfig, Portal};
 
 /// The node's own stack at its bridge; the last octet tells it from the router's and the switches' addresses.
 const OWN_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 3, 0, 1]);
@@ -26,7 +26,8 @@ pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let network_name = map.optional("name").and_then(|v| v.as_text());
     let openflow = map.optional("openflow").and_then(|v| v.parse_list::<SocketAddr>());
     let api = map.section("api").and_then(|v| v.as_map()).map(api);
-    let network = map.required("network").and_then(|v| v.as_map()).and_then(network);
+    let portal = map.section("portal").and_then(|v| v.as_map()).map(portal).unwrap_or_default();
+    let network = map.required("network").and_then(|v| v.as_map()).and_then(|m| network(m, &portal));
     let admission = map.section("admission").and_then(|v| v.as_map()).map(admission).unwrap_or_default();
     let locations = map.section("locations").and_then(|v| v.as_list()).unwrap_or_default();
     let locations: Vec<LocationRule> = locations.iter().filter_map(|v| location(v.as_map()?)).collect();
@@ -64,6 +65,7 @@ pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let site = site?;
     let network = network?;
     Some(NodeConfig {
+        portal,
         network_name: network_name.unwrap_or_else(|| site.to_string()),
         domain: network.address.domain.clone(),
         upstream: network.upstream,
@@ -93,16 +95,30 @@ fn path(value: Option<Value<'_>>) -> Option<PathBuf> {
 fn api(mut map: MapReader<'_>) -> (Option<PathBuf>, Option<ApiTls>) {
     let unix = path(map.optional("unix"));
     let listen = map.optional("listen").and_then(|v| v.parse::<SocketAddr>());
-    let certificate = map.optional("certificate");
-    let key = map.optional("key");
     let names = map.optional("names").and_then(|v| v.parse_list::<String>()).unwrap_or_default();
-    let span = map.span();
-    if certificate.is_some() != key.is_some() {
-        map.reader().error(span, "`certificate` and `key` belong together: give both or none");
-    }
-    let files = path(certificate).zip(path(key));
+    let files = certificate(&mut map);
     map.finish();
     (unix, listen.map(|listen| ApiTls { listen, files, names }))
+}
+
+fn certificate(map: &mut MapReader<'_>) -> Option<(PathBuf, PathBuf)> {
+    let certificate = map.optional("certificate");
+    let key = map.optional("key");
+    if certificate.is_some() != key.is_some() {
+        map.reader().error(map.span(), "`certificate` and `key` belong together: give both or none");
+    }
+    path(certificate).zip(path(key))
+}
+
+fn portal(mut map: MapReader<'_>) -> Portal {
+    let value = map.optional("name");
+    let name = value.as_ref().and_then(|v| v.parse::<hickory_proto::rr::Name>()).and(value.and_then(|v| v.as_text()));
+    let files = certificate(&mut map);
+    if files.is_some() && name.is_none() {
+        map.reader().error(map.span(), "a certificate is for a name: give the portal's `name` too");
+    }
+    map.finish();
+    Portal { name, files }
 }
 
 struct Network {
@@ -111,7 +127,7 @@ struct Network {
     upstream: Vec<SocketAddr>,
 }
 
-fn network(mut map: MapReader<'_>) -> Option<Network> {
+fn network(mut map: MapReader<'_>, portal: &Portal) -> Option<Network> {
     let span = map.span();
     let prefix_value = map.required("prefix");
     let prefix = prefix_value.as_ref().and_then(|v| v.parse::<Ipv4Net>());
@@ -154,7 +170,9 @@ fn network(mut map: MapReader<'_>) -> Option<Network> {
     if let Some(n) = strangers {
         address.max_strangers_per_place = n as u32;
     }
-    address.portal_api = Some(format!("http://{router}/captive-portal/api"));
+    let host = portal.name.clone().unwrap_or_else(|| router.to_string());
+    let scheme = if portal.files.is_some() { "https" } else { "http" };
+    address.portal_api = Some(format!("{scheme}://{host}/captive-portal/api"));
     if let Err(e) = address.check() {
         reader.error(span, e.to_string());
     }

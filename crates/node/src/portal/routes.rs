@@ -17,6 +17,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::http::{ConnectionLimits, Shutdown, Slots, drain, next, serve_connection};
 
@@ -35,15 +37,18 @@ pub struct PortalConfig {
     pub addresses: Vec<IpAddr>,
     /// The network's name as its users know it, shown on every page.
     pub network: String,
+    /// True when it is reached by TLS too: then people are sent there, and passwords never cross the network in the clear.
+    pub secure: bool,
 }
 
 impl PortalConfig {
-    /// Where strangers are sent: `http://NAME_OR_ADDRESS/`.
+    /// Where strangers are sent: `http://NAME_OR_ADDRESS/`, or `https://`.
     pub fn url(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
         match (&self.name, self.addresses.first()) {
-            (Some(name), _) => format!("http://{name}/"),
-            (None, Some(IpAddr::V6(a))) => format!("http://[{a}]/"),
-            (None, Some(IpAddr::V4(a))) => format!("http://{a}/"),
+            (Some(name), _) => format!("{scheme}://{name}/"),
+            (None, Some(IpAddr::V6(a))) => format!("{scheme}://[{a}]/"),
+            (None, Some(IpAddr::V4(a))) => format!("{scheme}://{a}/"),
             (None, None) => "/".to_owned(),
         }
     }
@@ -100,23 +105,41 @@ pub fn router(service: Arc<dyn PortalService>, config: &PortalConfig) -> Result<
         .with_state(portal))
 }
 
-/// Serves the portal until the node stops.
+fn only_redirect(url: String) -> Router {
+    Router::new().fallback(move || async move { (StatusCode::FOUND, [(header::LOCATION, url)]) })
+}
+
+/// Serves the portal until the node stops: plainly, or over TLS.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
     service: Arc<dyn PortalService>,
     config: &PortalConfig,
     shutdown: Shutdown,
 ) -> Result<(), getrandom::Error> {
-    let router = router(service, config)?;
+    let router = match &tls {
+        // Beside the portal over TLS, the plain one only sends people there.
+        None if config.secure => only_redirect(config.url()),
+        _ => router(service, config)?,
+    };
+    let acceptor = tls.map(TlsAcceptor::from);
     let slots = Slots::new(CONNECTIONS.0, CONNECTIONS.1);
     let mut tasks = JoinSet::new();
     while let Some((stream, address)) = next(&shutdown, &mut tasks, || listener.accept()).await {
         let address = address.ip().to_canonical();
         let Some(slot) = slots.take(address) else { continue };
         let router = router.clone().layer(Extension(ClientAddress(address)));
-        let shutdown = shutdown.clone();
+        let (acceptor, shutdown) = (acceptor.clone(), shutdown.clone());
         tasks.spawn(async move {
-            serve_connection(stream, router, LIMITS, shutdown).await;
+            match acceptor {
+                None => serve_connection(stream, router, LIMITS, shutdown).await,
+                // A client that does not trust the certificate, or never begins, is no news.
+                Some(acceptor) => {
+                    if let Ok(Ok(stream)) = timeout(LIMITS.head, acceptor.accept(stream)).await {
+                        serve_connection(stream, router, LIMITS, shutdown).await;
+                    }
+                }
+            }
             drop(slot);
         });
     }

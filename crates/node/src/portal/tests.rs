@@ -73,9 +73,10 @@ impl Running {
             name: Some("portal.fseg.internal".into()),
             addresses: vec![[127, 0, 0, 1].into()],
             network: "Kita <Hospital>".into(),
+            secure: false,
         };
         let service = fake.clone();
-        tokio::spawn(async move { serve(listener, service, &config, shutdown).await });
+        tokio::spawn(async move { serve(listener, None, service, &config, shutdown).await });
         Self { fake, address, _stop: stop }
     }
 
@@ -311,6 +312,7 @@ fn the_url_needs_no_name() {
             name: name.map(str::to_owned),
             addresses: vec![address.parse().unwrap()],
             network: String::new(),
+            secure: false,
         };
         config.url()
     };

@@ -194,6 +194,8 @@ fn onboarding(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
     let m = || stranger.clone();
     rows.add(Table::Onboard, 250, router(transport(m(), UDP)).with(Field::UdpDst, 53_u16), to_locate.clone());
     rows.add(Table::Onboard, 250, router(transport(m(), TCP)).with(Field::TcpDst, 53_u16), to_locate.clone());
+    // The portal over TLS; without a certificate nobody listens there, and the node's own stack refuses.
+    rows.add(Table::Onboard, 250, router(transport(m(), TCP)).with(Field::TcpDst, 443_u16), to_locate.clone());
     rows.add(Table::Onboard, 250, router(transport(m(), ICMP)).with(Field::Icmpv4Type, 8_u8), to_locate);
     for (asked, served) in [(80, 80), (443, SYN_ONLY_CLOSED_PORT)] {
         if let Some(actions) = to_portal(fabric, switch, served) {
@@ -249,6 +251,7 @@ fn node_service(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
             transport(router(), UDP).with(Field::UdpDst, 53_u16),
             transport(router(), TCP).with(Field::TcpDst, 53_u16),
             transport(router(), TCP).with(Field::TcpDst, 80_u16),
+            transport(router(), TCP).with(Field::TcpDst, 443_u16),
             transport(router(), ICMP).with(Field::Icmpv4Type, 8_u8),
         ];
         for m in services {

@@ -125,6 +125,8 @@ impl Host {
 pub(crate) enum Fate {
     /// It arrived where it should, and nowhere else.
     Delivered(Vec<u8>),
+    /// It arrived at the node's own network stack.
+    Node(Vec<u8>),
     /// It arrived nowhere.
     Dropped,
 }
@@ -284,6 +286,12 @@ impl Site {
         let arrived = std::mem::take(&mut self.net.arrived);
         match arrived.as_slice() {
             [] => Fate::Dropped,
+            [one] if one.place == LOCAL => {
+                let packet = Packet::new(&one.frame, 0);
+                assert_eq!(packet.get(Field::EthDst), Some(NODE_MAC.to_u64().into()));
+                assert_eq!(packet.get(Field::Ipv4Dst), Some(u32::from(ROUTER).into()), "the node is asked for others");
+                Fate::Node(one.frame.clone())
+            }
             [one] => {
                 assert_eq!(one.place, host.place, "it came out at the wrong port");
                 let packet = Packet::new(&one.frame, 0);
@@ -333,6 +341,10 @@ impl Site {
                 let answer = frames::answer_to(&there, ROUTER_MAC);
                 let back = self.send(to, from, &Self::from_host(&self.hosts[to], answer));
                 assert!(matches!(back, Fate::Delivered(_)), "{what}: its answer was dropped");
+            }
+            Fate::Node(_) => {
+                assert_eq!(self.hosts[from].members, None, "{what}: sent to the node instead");
+                assert_eq!(flow, Flow::tcp(80), "{what}: only web requests are sent to the portal");
             }
             Fate::Dropped => assert!(!wanted, "{what}: dropped, but decide() permits it"),
         }

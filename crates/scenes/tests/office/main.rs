@@ -4,7 +4,9 @@
 //! programs). Each test has a network of its own in private namespaces, so they run beside each other. Nothing here is
 //! judged by how long it took: what is waited for is waited for generously.
 
+mod crash;
 mod everybody;
+mod http;
 mod openflow;
 mod support;
 mod wire;

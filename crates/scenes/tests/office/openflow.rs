@@ -11,6 +11,8 @@ use crate::support::{Case, Told, check, eventually, plug, unnoticed, workers};
 
 /// OpenFlow 1.3 (wire version 4) message types, OpenFlow 1.3.5 section 7.1.
 const HELLO: u8 = 0;
+const ECHO_REQUEST: u8 = 2;
+const PACKET_IN: u8 = 10;
 const FEATURES_REPLY: u8 = 6;
 
 fn message(version: u8, kind: u8, length: u16, body: &[u8]) -> Vec<u8> {
@@ -107,7 +109,9 @@ fn malformed_openflow_changes_nothing() {
             attack(&introduction(0xdead_beef), false)?;
             // Features that are too short, and messages before the hello.
             attack(&[hello(), message(4, FEATURES_REPLY, 16, &[0; 8])].concat(), true)?;
-            attack(&message(4, 10, 32, &[0xff; 24]), false)?;
+            attack(&message(4, ECHO_REQUEST, 8, &[]), true)?;
+            attack(&introduction(11)[8..], false)?;
+            attack(&message(4, PACKET_IN, 32, &[0xff; 24]), true)?;
             Ok(())
         })?;
         let log = office.node.log();
