@@ -166,7 +166,8 @@ impl Controller {
     }
 
     /// Gives an endpoint its place and address, admits it if a list or rule knows it, and brings its rows up to date.
-    fn bind(&mut self, id: EndpointId, place: Location, address: Ipv4Addr) {
+    /// Says whether that was news.
+    fn bind(&mut self, id: EndpointId, place: Location, address: Ipv4Addr) -> bool {
         let wall = self.now.wall;
         let address = IpAddr::V4(address);
         let before = self.endpoints.get(id).and_then(|k| k.endpoint.binding.clone());
@@ -199,6 +200,7 @@ impl Controller {
             self.save_endpoint(id);
         }
         self.refresh_endpoint(id);
+        !same
     }
 
     /// Asks the device list and the location rules. A location's session does not move with the device.
@@ -282,17 +284,24 @@ impl Controller {
     }
 
     pub(crate) fn lease_changed(&mut self, change: LeaseChange) {
-        match change {
-            LeaseChange::Put(lease) => self.put(Record::Lease(lease)),
+        let (mac, holds) = match change {
+            LeaseChange::Put(lease) => {
+                let holds = lease.state == LeaseState::Bound;
+                let mac = lease.mac;
+                self.put(Record::Lease(lease));
+                (mac, holds)
+            }
             LeaseChange::Delete(mac) => {
                 self.delete(RecordKey::Lease(mac));
-                // Without its lease an endpoint has no address any more, unless the address is its own.
-                let Some(id) = self.endpoints.by_mac(mac) else { return };
-                let fixed = self.admission.device_of(mac).is_some_and(|d| d.is_static);
-                if !fixed {
-                    self.detach(id);
-                }
+                (mac, false)
             }
+        };
+        // Without its lease an endpoint has no address any more, unless the address is its own.
+        if !holds
+            && !self.admission.device_of(mac).is_some_and(|d| d.is_static)
+            && let Some(id) = self.endpoints.by_mac(mac)
+        {
+            self.detach(id);
         }
     }
 
@@ -340,8 +349,8 @@ impl Controller {
             self.refuse(place, mac, &conflict.to_string());
             return false;
         }
-        self.bind(id, place, source);
-        true
+        // A packet that comes again although its rows are there must not go round and round.
+        self.bind(id, place, source)
     }
 
     /// Lets a packet meet the rows that it has just caused, so that its sender need not repeat it.

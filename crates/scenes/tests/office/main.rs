@@ -8,5 +8,6 @@ mod crash;
 mod everybody;
 mod http;
 mod openflow;
+mod sessions;
 mod support;
 mod wire;
