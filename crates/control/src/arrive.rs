@@ -17,6 +17,15 @@ use crate::link::LinkPhase;
 use crate::record::{NumberKind, Record, RecordKey};
 use crate::world::Known;
 
+/// A MAC address that may be where it is.
+#[derive(Debug, Clone, Copy)]
+enum Arrived {
+    /// Of an endpoint that is known.
+    Known(EndpointId),
+    /// Not seen before.
+    New,
+}
+
 impl Controller {
     pub(crate) fn packet_in(&mut self, dpid: Dpid, packet: &PacketIn) {
         let Some(port) = packet.matches.get(Field::InPort).map(|v| PortNo(v.value as u32)) else { return };
@@ -54,7 +63,7 @@ impl Controller {
 
     /// The endpoint with this MAC address at this place: known, moved here, or new. `None` when it is refused, with the
     /// reason in the log.
-    fn arrive(&mut self, mac: Mac, place: Location) -> Option<EndpointId> {
+    fn arrive(&mut self, mac: Mac, place: Location) -> Option<Arrived> {
         if !self.port_kind(place).is_some_and(PortKind::admits) {
             return None;
         }
@@ -66,49 +75,53 @@ impl Controller {
         if let Some(id) = known {
             let there = self.endpoints.get(id).and_then(|k| k.endpoint.binding.as_ref()).map(|b| b.location);
             match there {
-                Some(old) if old != place => {
-                    if !self.has_left(old) {
-                        let at = self.place_text(old);
-                        self.refuse(
-                            place,
-                            mac,
-                            &format!("{} has this MAC address and is still attached at {at}", self.label(id)),
-                        );
-                        return None;
-                    }
+                Some(old) if old != place && !self.has_left(old) => {
+                    let at = self.place_text(old);
+                    self.refuse(
+                        place,
+                        mac,
+                        &format!("{} has this MAC address and is still attached at {at}", self.label(id)),
+                    );
+                    return None;
                 }
-                _ => return self.room_at(place, mac, id).then_some(id),
+                // Who is here already needs no room, however many have become strangers since.
+                Some(_) => return Some(Arrived::Known(id)),
+                None => {}
             }
         }
-        let id = known.unwrap_or(EndpointId(self.next_endpoint));
-        if !self.room_at(place, mac, id) {
-            return None;
+        self.room_at(place, mac, known).then_some(known.map_or(Arrived::New, Arrived::Known))
+    }
+
+    /// The endpoint of a MAC address that arrived, made when it is new. Only who gets an address becomes an endpoint: who
+    /// merely asks under a thousand names leaves nothing behind.
+    fn enrol(&mut self, mac: Mac, arrived: Arrived) -> EndpointId {
+        if let Arrived::Known(id) = arrived {
+            return id;
         }
-        if known.is_none() {
-            self.next_endpoint += 1;
-            self.put(Record::Number { kind: NumberKind::Endpoint, name: "next".into(), number: self.next_endpoint });
-            let endpoint = Endpoint {
-                id,
-                slice: SliceId::DEFAULT,
-                mac,
-                name: None,
-                session: None,
-                binding: None,
-                posture: Posture::White,
-                watch: WatchLevel::Log,
-            };
-            let now = self.now.mono;
-            self.endpoints.insert(Known {
-                endpoint,
-                class: None,
-                active: now,
-                away: Some(now),
-                clock: None,
-                forged: 0,
-                counted: 0,
-            });
-        }
-        Some(id)
+        let id = EndpointId(self.next_endpoint);
+        self.next_endpoint += 1;
+        self.put(Record::Number { kind: NumberKind::Endpoint, name: "next".into(), number: self.next_endpoint });
+        let endpoint = Endpoint {
+            id,
+            slice: SliceId::DEFAULT,
+            mac,
+            name: None,
+            session: None,
+            binding: None,
+            posture: Posture::White,
+            watch: WatchLevel::Log,
+        };
+        let now = self.now.mono;
+        self.endpoints.insert(Known {
+            endpoint,
+            class: None,
+            active: now,
+            away: Some(now),
+            clock: None,
+            forged: 0,
+            counted: 0,
+        });
+        id
     }
 
     /// True when nobody can be at that place any more: its link is down, or its switch is out of reach.
@@ -117,8 +130,8 @@ impl Controller {
     }
 
     /// An access port has room for one endpoint, a shared port for a number of them.
-    fn room_at(&mut self, place: Location, mac: Mac, id: EndpointId) -> bool {
-        let others: Vec<_> = self.endpoints.at(place).iter().copied().filter(|o| *o != id).collect();
+    fn room_at(&mut self, place: Location, mac: Mac, id: Option<EndpointId>) -> bool {
+        let others: Vec<_> = self.endpoints.at(place).iter().copied().filter(|o| Some(*o) != id).collect();
         match self.port_kind(place) {
             Some(PortKind::Access) => {
                 if let Some(first) = others.first() {
@@ -236,33 +249,36 @@ impl Controller {
         let Payload::Ipv4(packet) = &frame.payload else { return };
         let Transport::Udp(udp) = &packet.transport else { return };
         let mac = frame.source;
-        let Some(id) = self.arrive(mac, place) else { return };
+        let Some(arrived) = self.arrive(mac, place) else { return };
         let Some(path) = self.config.place(place) else { return };
-        let admitted = self.endpoints.get(id).is_some_and(|k| k.endpoint.session.is_some())
+        let session = |id| self.endpoints.get(id).is_some_and(|k| k.endpoint.session.is_some());
+        let admitted = matches!(arrived, Arrived::Known(id) if session(id))
             || self.port_kind(place).is_some_and(|kind| self.admission.recognise(mac, &path, kind).is_some());
         let context = DhcpContext { mac, place: &path, admitted };
         match self.book.handle_dhcp(&context, udp.payload, self.now.mono, self.now.wall) {
             DhcpAnswer::Reply { reply, store, event } => {
                 self.leases_changed(store);
                 if let DhcpEvent::Bound { address, .. } | DhcpEvent::Renewed { address, .. } = &event {
+                    let id = self.enrol(mac, arrived);
                     self.bind(id, place, *address);
                 }
-                self.lease_event(id, mac, &event);
+                self.lease_event(mac, &event);
                 self.send_dhcp(place, &reply);
             }
             DhcpAnswer::Silent { store, event } => {
                 self.leases_changed(store);
-                if matches!(event, DhcpEvent::Released { .. } | DhcpEvent::Declined { .. }) {
+                if let (DhcpEvent::Released { .. } | DhcpEvent::Declined { .. }, Arrived::Known(id)) = (&event, arrived)
+                {
                     self.detach(id);
                 }
-                self.lease_event(id, mac, &event);
+                self.lease_event(mac, &event);
             }
             DhcpAnswer::Refused(why) => self.refuse(place, mac, &why.to_string()),
         }
     }
 
-    fn lease_event(&mut self, id: EndpointId, mac: Mac, event: &DhcpEvent) {
-        let label = self.label(id);
+    fn lease_event(&mut self, mac: Mac, event: &DhcpEvent) {
+        let label = self.endpoints.by_mac(mac).map_or_else(|| mac.to_string(), |id| self.label(id));
         let text = match event {
             DhcpEvent::Bound { address, .. } => format!("{label} has the address {address}"),
             DhcpEvent::Released { address, .. } => format!("{label} gave back the address {address}"),
@@ -344,12 +360,13 @@ impl Controller {
             }
             return false;
         }
-        let Some(id) = self.arrive(mac, place) else { return false };
+        let Some(arrived) = self.arrive(mac, place) else { return false };
         if own && let Err(conflict) = self.book.claim_static(mac, source) {
             self.refuse(place, mac, &conflict.to_string());
             return false;
         }
         // A packet that comes again although its rows are there must not go round and round.
+        let id = self.enrol(mac, arrived);
         self.bind(id, place, source)
     }
 

@@ -11,6 +11,8 @@ use fseg_openflow::{Body, Message};
 use fseg_pipeline::{Delta, Fabric, Owner};
 use fseg_policy::Policy;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::SiteConfig;
 use crate::denied::Recent;
 use crate::effect::{Answer, Effect, Event, EventKind, Presence, Ticket};
@@ -29,7 +31,7 @@ pub struct Now {
 }
 
 /// How much a permit was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Packets, on every switch that judged them.
     pub packets: u64,
@@ -74,6 +76,9 @@ pub struct Controller {
     pub(crate) classes: Classes,
     pub(crate) permit_numbers: BTreeMap<Name, u32>,
     pub(crate) usage: HashMap<u32, Usage>,
+    /// Permits whose usage is to be committed.
+    pub(crate) used: BTreeSet<u32>,
+    next_usage: Mono,
     pub(crate) links: BTreeMap<Dpid, Link>,
     pub(crate) denied: Recent,
     pub(crate) round: u16,
@@ -99,6 +104,8 @@ pub struct Controller {
 
 /// How long an answer waits for switches before it is given anyway, with the row changes still under way.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the usage of permits is committed: a crash forgets at most this much of it.
+const SAVE_USAGE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2000);
 /// A device without a name, without an address and without a link is forgotten after this.
 const FORGET_STRANGER: Duration = Duration::from_secs(300);
@@ -115,6 +122,7 @@ impl Controller {
         let mut version: Option<PolicyVersion> = None;
         let mut classes = Classes::default();
         let mut permit_numbers = BTreeMap::new();
+        let mut usage = HashMap::new();
         let (mut round, mut next_endpoint) = (0_u16, 1_u32);
         for record in records {
             match record {
@@ -128,6 +136,9 @@ impl Controller {
                     }
                 }
                 Record::Class(c) => classes.load(c),
+                Record::Usage { permit, usage: stored } => {
+                    usage.insert(permit, stored);
+                }
                 Record::Neighbour { address, mac } => crate::external::known_neighbour(&mut fabric, address, mac),
                 Record::Number { kind: NumberKind::Permit, name, number } => {
                     if let Ok(name) = Name::new(&name) {
@@ -157,7 +168,9 @@ impl Controller {
             endpoints: Endpoints::default(),
             classes,
             permit_numbers,
-            usage: HashMap::new(),
+            usage,
+            used: BTreeSet::new(),
+            next_usage: now.mono.plus(SAVE_USAGE),
             denied: Recent::default(),
             round,
             next_endpoint,
@@ -198,10 +211,15 @@ impl Controller {
         if endpoint.session.as_ref().is_some_and(|s| s.until.is_some_and(|u| u <= wall)) {
             endpoint.session = None;
         }
-        // A place that the configuration no longer has.
-        if endpoint.binding.as_ref().is_some_and(|b| self.config.place(b.location).is_none()) {
+        // A place that the configuration no longer has, or where nobody is admitted any more.
+        let admits = |l: Location| {
+            let port = self.config.switch(l.switch).and_then(|s| s.port(l.port));
+            port.is_some_and(|p| p.kind.admits())
+        };
+        if endpoint.binding.as_ref().is_some_and(|b| !admits(b.location)) {
             endpoint.binding = None;
         }
+        let place = endpoint.binding.as_ref().map(|b| b.location);
         if let Some(name) = &endpoint.name {
             self.names.restore(name, endpoint.mac);
         }
@@ -219,6 +237,10 @@ impl Controller {
             forged: 0,
             counted: 0,
         });
+        // The configuration may have other location rules than before.
+        if let Some(place) = place {
+            self.recognise(id, place);
+        }
         self.refresh_endpoint(id);
     }
 
@@ -321,6 +343,13 @@ impl Controller {
         }
         for change in self.book.expire(self.now.mono, self.now.wall) {
             self.lease_changed(change);
+        }
+        if self.next_usage <= mono {
+            self.next_usage = mono.plus(SAVE_USAGE);
+            for permit in std::mem::take(&mut self.used) {
+                let usage = self.usage.get(&permit).copied().unwrap_or_default();
+                self.put(Record::Usage { permit, usage });
+            }
         }
         self.expire_sessions();
         self.forget_strangers();

@@ -3,7 +3,7 @@
 //! After a connection is made the switch is read (ports, meters, rows), compared, and only the difference is sent. From
 //! then on every change is one bundle; its barrier's reply is the confirmation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use fseg_model::{Mono, PortNo, Wall};
@@ -66,6 +66,9 @@ struct Flight {
 
 #[derive(Debug, Default)]
 struct Reading {
+    /// The transactions that ask: answers to older questions, such as of counters, are not part of the reading.
+    asked: HashSet<u32>,
+    ports: HashSet<PortNo>,
     rows: Vec<FlowStats>,
     rows_done: bool,
     meters: HashMap<u32, (u32, u32)>,
@@ -162,11 +165,13 @@ impl Link {
         self.phase = LinkPhase::Reading;
         self.resync_at = None;
         self.unsent = Delta::default();
-        self.reading = Reading::default();
-        [Query::PortDesc, Query::MeterConfig(meter::ALL), Query::Flow(FlowQuery::default())]
-            .into_iter()
-            .map(|query| self.ask(query))
-            .collect()
+        let questions: Vec<Message> =
+            [Query::PortDesc, Query::MeterConfig(meter::ALL), Query::Flow(FlowQuery::default())]
+                .into_iter()
+                .map(|query| self.ask(query))
+                .collect();
+        self.reading = Reading { asked: questions.iter().map(|m| m.xid).collect(), ..Reading::default() };
+        questions
     }
 
     fn ask(&mut self, query: Query) -> Message {
@@ -237,7 +242,7 @@ impl Link {
         let mut news = Vec::new();
         let mut out = Vec::new();
         match &message.body {
-            Body::MultipartReply(reply) => self.multipart(reply, round, &mut news, &mut out),
+            Body::MultipartReply(reply) => self.multipart(message.xid, reply, round, &mut news, &mut out),
             Body::BarrierReply => self.confirmed(message.xid, &mut news),
             Body::PortStatus(status) => {
                 self.port(&status.port, status.reason != PortReason::Delete, &mut news);
@@ -274,15 +279,33 @@ impl Link {
         news.extend(std::iter::once(barrier).chain(flight.also).map(|xid| LinkNews::Confirmed { xid }));
     }
 
-    fn multipart(&mut self, reply: &MultipartReply, round: u16, news: &mut Vec<LinkNews>, out: &mut Vec<Message>) {
-        let reading = self.phase == LinkPhase::Reading;
+    fn multipart(
+        &mut self,
+        xid: u32,
+        reply: &MultipartReply,
+        round: u16,
+        news: &mut Vec<LinkNews>,
+        out: &mut Vec<Message>,
+    ) {
+        let reading = self.phase == LinkPhase::Reading && self.reading.asked.contains(&xid);
         let more = reply.more;
         match &reply.answer {
-            Answer::PortDesc(ports) => {
+            Answer::PortDesc(ports) if reading => {
                 for port in ports {
+                    self.reading.ports.insert(PortNo(port.port_no));
                     self.port(port, true, news);
                 }
-                self.reading.ports_done |= !more;
+                if !more {
+                    self.reading.ports_done = true;
+                    // Ports that went while nobody could say so.
+                    let gone: Vec<PortNo> =
+                        self.port_up.keys().copied().filter(|p| !self.reading.ports.contains(p)).collect();
+                    for number in gone {
+                        self.port_up.remove(&number);
+                        self.port_names.remove(&number);
+                        news.push(LinkNews::Port { number, up: false });
+                    }
+                }
             }
             Answer::MeterConfig(meters) if reading => {
                 for m in meters {
@@ -298,7 +321,7 @@ impl Link {
                 self.reading.rows.extend(flows.iter().cloned());
                 self.reading.rows_done |= !more;
             }
-            Answer::Flow(flows) => news.push(LinkNews::Counted(flows.clone())),
+            Answer::Flow(flows) if self.phase == LinkPhase::Up => news.push(LinkNews::Counted(flows.clone())),
             _ => {}
         }
         if reading && self.reading.rows_done && self.reading.meters_done && self.reading.ports_done {

@@ -20,9 +20,11 @@ impl Controller {
     }
 
     pub(crate) fn login_finished(&mut self, ticket: Ticket, address: Ipv4Addr, attempt: Attempt, verified: bool) {
-        let (typed, exists) = (attempt.account().to_owned(), attempt.is_known());
+        let (typed, exists, mac) = (attempt.account().to_owned(), attempt.is_known(), attempt.mac());
         let result = self.admission.login_finish(attempt, verified, self.now.mono);
+        // An address may have changed hands while the password was checked; the login is the device's that typed it.
         let id = self.endpoints.by_address(IpAddr::V4(address));
+        let id = id.filter(|id| self.endpoints.get(*id).is_some_and(|k| k.endpoint.mac == mac));
         match (result, id) {
             (Ok(_), None) => {
                 let gone = "the device left while the password was checked".to_owned();

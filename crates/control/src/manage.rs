@@ -64,6 +64,12 @@ impl Controller {
             }
         };
         use fseg_admission::Change as C;
+        // Refused before anything is written: what is written must be good for the next start as well.
+        if let C::PutDevice(d) = &update.change
+            && let Err(e) = self.with_device(d).check()
+        {
+            return self.answer(ticket, Answer::Refused(Refusal::Conflict(format!("device {name}: {e}"))));
+        }
         match &update.change {
             C::PutAccount(a) => self.put(Record::Account(a.clone())),
             C::RemoveAccount(n) => self.delete(RecordKey::Account(n.clone())),
@@ -97,6 +103,15 @@ impl Controller {
             self.lease_changed(change);
         }
         Ok(())
+    }
+
+    /// The address configuration as it would be with this device on the list.
+    fn with_device(&self, device: &Device) -> AddressConfig {
+        let mut config = self.config.address.clone();
+        let mut devices: Vec<Device> = self.admission.devices().filter(|d| d.name != device.name).cloned().collect();
+        devices.push(device.clone());
+        fixed_addresses(&mut config, &devices);
+        config
     }
 
     /// Sessions that may not be right any more are judged again; strangers may be known now.

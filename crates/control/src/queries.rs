@@ -116,6 +116,11 @@ impl Controller {
         })
     }
 
+    /// The rows a switch should hold; `None` for a switch that the configuration does not have.
+    pub fn desired(&self, dpid: Dpid) -> Option<&fseg_pipeline::Desired> {
+        self.links.get(&dpid).map(|l| &l.desired)
+    }
+
     /// In which start of the node this is.
     pub fn round(&self) -> u16 {
         self.round

@@ -7,6 +7,8 @@ use fseg_admission::{Account, Device};
 use fseg_model::{Class, ClassId, Endpoint, EndpointId, Mac, Name, Wall};
 use serde::{Deserialize, Serialize};
 
+use crate::controller::Usage;
+
 /// What durable numbers are given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,6 +58,13 @@ pub enum Record {
         /// Its MAC address when last seen.
         mac: Mac,
     },
+    /// How much a permit was used: the evidence for keeping or deleting it.
+    Usage {
+        /// The permit's durable number.
+        permit: u32,
+        /// Until now.
+        usage: Usage,
+    },
     /// A durable number.
     Number {
         /// What kind of thing.
@@ -84,6 +93,8 @@ pub enum RecordKey {
     Class(ClassId),
     /// By address.
     Neighbour(Ipv4Addr),
+    /// By the permit's number.
+    Usage(u32),
     /// By kind and name.
     Number(NumberKind, String),
 }
@@ -99,6 +110,7 @@ impl Record {
             Self::Policy(p) => RecordKey::Policy(p.version),
             Self::Class(c) => RecordKey::Class(c.id),
             Self::Neighbour { address, .. } => RecordKey::Neighbour(*address),
+            Self::Usage { permit, .. } => RecordKey::Usage(*permit),
             Self::Number { kind, name, .. } => RecordKey::Number(*kind, name.clone()),
         }
     }

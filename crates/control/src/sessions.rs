@@ -130,6 +130,7 @@ impl Controller {
                     usage.packets += packets;
                     usage.bytes += now.bytes.saturating_sub(since.bytes);
                     usage.last = Some(wall);
+                    self.used.insert(n);
                 }
                 Owner::Endpoint(id) if table == Table::Guard => {
                     let here = |k: &crate::world::Known| {

@@ -4,6 +4,7 @@
 //! change is committed once (group commit) before any of it is sent or said.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -49,27 +50,38 @@ pub enum NoAnswer {
 #[derive(Clone, Default)]
 pub struct Outlets(Arc<Mutex<OutletMap>>);
 
-/// By switch: the connection's number, and where its messages go.
-type OutletMap = HashMap<Dpid, (u64, mpsc::Sender<Vec<Message>>)>;
+type OutletMap = HashMap<Dpid, Outlet>;
+
+/// One switch's connection.
+struct Outlet {
+    connection: u64,
+    peer: SocketAddr,
+    messages: mpsc::Sender<Vec<Message>>,
+}
 
 impl Outlets {
     /// A switch is connected: its messages go here from now on.
-    pub fn connect(&self, dpid: Dpid, connection: u64, outlet: mpsc::Sender<Vec<Message>>) {
-        self.lock().insert(dpid, (connection, outlet));
+    pub fn connect(&self, dpid: Dpid, connection: u64, peer: SocketAddr, messages: mpsc::Sender<Vec<Message>>) {
+        self.lock().insert(dpid, Outlet { connection, peer, messages });
+    }
+
+    /// Where a connected switch is.
+    pub fn peer(&self, dpid: Dpid) -> Option<SocketAddr> {
+        self.lock().get(&dpid).map(|o| o.peer)
     }
 
     /// A connection is gone.
     pub fn disconnect(&self, dpid: Dpid, connection: u64) {
         let mut map = self.lock();
-        if map.get(&dpid).is_some_and(|(c, _)| *c == connection) {
+        if map.get(&dpid).is_some_and(|o| o.connection == connection) {
             map.remove(&dpid);
         }
     }
 
     fn send(&self, dpid: Dpid, connection: u64, messages: Vec<Message>) {
         let mut map = self.lock();
-        let Some((current, outlet)) = map.get(&dpid) else { return };
-        if *current == connection && outlet.try_send(messages).is_err() {
+        let Some(outlet) = map.get(&dpid) else { return };
+        if outlet.connection == connection && outlet.messages.try_send(messages).is_err() {
             // It does not read what it is sent. Without its outlet the connection closes; when it comes back it is read.
             warn!(%dpid, "the switch does not take its messages; closing the connection");
             map.remove(&dpid);

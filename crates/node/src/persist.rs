@@ -36,6 +36,7 @@ fn place(key: &RecordKey) -> (Table, String) {
         RecordKey::Device(name) => (Table::Device, name.to_string()),
         RecordKey::Policy(version) => (Table::Policy, format!("{version:010}")),
         RecordKey::Class(id) => (Table::Class, id.get().to_string()),
+        RecordKey::Usage(permit) => (Table::Meta, format!("usage/{permit}")),
         RecordKey::Neighbour(address) => (Table::Meta, format!("neighbour/{address}")),
         RecordKey::Number(kind, name) => (Table::Number, format!("{}/{name}", kind_name(*kind))),
     }
@@ -54,6 +55,7 @@ pub fn to_store(change: &Change) -> fseg_store::Change {
                 Record::Policy(p) => text(p),
                 Record::Class(c) => text(c),
                 Record::Neighbour { mac, .. } => text(mac),
+                Record::Usage { usage, .. } => text(usage),
                 Record::Number { number, .. } => json!(number),
             };
             fseg_store::Change::Put { table, key, value }
@@ -96,12 +98,16 @@ pub fn from_store(row: fseg_store::Record) -> Result<Option<Record>, Unreadable>
             };
             Record::Number { kind, name: name.into(), number }
         }
-        Table::Meta => match key.strip_prefix("neighbour/") {
-            Some(address) => {
+        Table::Meta => match key.split_once('/') {
+            Some(("neighbour", address)) => {
                 let address = address.parse().map_err(|_| bad("expected neighbour/ADDRESS".into()))?;
                 Record::Neighbour { address, mac: read(value).map_err(bad)? }
             }
-            None => return Ok(None),
+            Some(("usage", permit)) => {
+                let permit = permit.parse().map_err(|_| bad("expected usage/NUMBER".into()))?;
+                Record::Usage { permit, usage: read(value).map_err(bad)? }
+            }
+            _ => return Ok(None),
         },
         Table::Token | Table::Rule => return Ok(None),
     };

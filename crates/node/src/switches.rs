@@ -105,7 +105,7 @@ async fn run(
                     }
                     let connection = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
                     let (tx, rx) = mpsc::channel(OUTGOING);
-                    core.outlets.connect(dpid, connection, tx);
+                    core.outlets.connect(dpid, connection, peer, tx);
                     *ready = Some(Ready { dpid, connection, outgoing: rx });
                     info!(%dpid, %peer, "switch connected");
                     if core.input(Input::Connected { dpid, connection }).await.is_err() {

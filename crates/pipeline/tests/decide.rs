@@ -72,11 +72,27 @@ fn every_policy_of_two_groups_and_two_services() {
 }
 
 #[test]
+fn every_policy_of_three_groups() {
+    let hosts = vec![
+        Host::inside(1, at(SW1, 1), "a"),
+        Host::inside(2, at(SW1, 2), "b"),
+        Host::inside(3, at(SW2, 1), "c"),
+        Host::inside(4, at(SW2, 2), "a c"),
+    ];
+    let head = groups(&["a", "b", "c"]);
+    let mut site = Site::new(hosts, &format!("{head}permits: []\n"));
+    let mut permitted = 0;
+    for text in every_policy(&head, &["a", "b", "c"], &["udp/80"]) {
+        site.apply(&text);
+        permitted += site.check_all(&FLOWS[1..2]);
+    }
+    assert!(permitted > 2000, "saw {permitted} permits");
+}
+
+#[test]
 fn every_policy_of_a_group_and_two_externals() {
-    let head = format!(
-        "{}externals:\n  old: {{ cidr: [192.168.50.0/24] }}\n  net: {{ cidr: [0.0.0.0/0] }}\n",
-        groups(&["a"])
-    );
+    let head =
+        format!("{}externals:\n  old: {{ cidr: [192.168.50.0/24] }}\n  net: {{ cidr: [0.0.0.0/0] }}\n", groups(&["a"]));
     let hosts =
         vec![Host::inside(1, at(SW1, 1), "a"), Host::inside(2, at(SW2, 2), ""), Host::legacy(7), Host::internet(9)];
     let mut site = Site::new(hosts, &format!("{head}permits: []\n"));
@@ -106,7 +122,17 @@ fn a_longer_prefix_is_another_external() {
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 fn services() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["tcp/80", "tcp/1-1023", "udp/80", "icmp/echo", "icmp", "any", "tcp/79-81", "ip/47", "udp/5000-5100"])
+    prop::sample::select(vec![
+        "tcp/80",
+        "tcp/1-1023",
+        "udp/80",
+        "icmp/echo",
+        "icmp",
+        "any",
+        "tcp/79-81",
+        "ip/47",
+        "udp/5000-5100",
+    ])
 }
 
 fn some_names() -> impl Strategy<Value = String> {

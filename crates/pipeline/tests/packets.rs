@@ -10,7 +10,9 @@ use fseg_pipeline::fabric::{ROUTER_MAC, SERVICE_MAC};
 use fseg_pipeline::{Cookie, Owner};
 use fseg_test_kit::frames::{self, tcp_flags};
 use fseg_test_kit::{Packet, dhcp};
-use site::{EXIT_ADDRESS, Fate, Host, INTERNET, INTERNET_GATEWAY, LEGACY, LOCAL, NODE, NODE_MAC, ROUTER, SW1, SW2, Site, at};
+use site::{
+    EXIT_ADDRESS, Fate, Host, INTERNET, INTERNET_GATEWAY, LEGACY, LOCAL, NODE, NODE_MAC, ROUTER, SW1, SW2, Site, at,
+};
 
 const OPEN: &str = "
 groups:
@@ -172,7 +174,11 @@ fn a_strangers_web_request_meets_the_portal_under_the_name_it_asked_for() {
         let [back] = &site.net.arrived[..] else { panic!("{:?}", site.net.arrived) };
         assert_eq!(back.place, place);
         let packet = Packet::new(&back.frame, 0);
-        assert_eq!(packet.get(Field::Ipv4Src), Some(u32::from(site.hosts[1].address).into()), "as if the site had answered");
+        assert_eq!(
+            packet.get(Field::Ipv4Src),
+            Some(u32::from(site.hosts[1].address).into()),
+            "as if the site had answered"
+        );
         assert_eq!(packet.get(Field::TcpSrc), Some(80));
         // TLS meets a port that is closed.
         let tls = site.first(0, 1, Flow::tcp(443));
@@ -187,7 +193,8 @@ fn the_node_is_reached_by_all_and_only_for_its_services() {
     for who in [0, 2, 4] {
         let host = site.hosts[who].clone();
         for flow in [Flow::udp(53), Flow::tcp(53), Flow::tcp(80), Flow::PING] {
-            let asked = at_node(site.send(who, who, &frames::first_of(flow, host.mac, ROUTER_MAC, host.address, ROUTER)));
+            let asked =
+                at_node(site.send(who, who, &frames::first_of(flow, host.mac, ROUTER_MAC, host.address, ROUTER)));
             site.net.arrived.clear();
             site.net.send(LOCAL, &frames::answer_to(&asked, ROUTER_MAC));
             let [back] = &site.net.arrived[..] else { panic!("{flow}: {:?}", site.net.arrived) };
@@ -300,7 +307,8 @@ fn arp_is_answered_for_everybody_with_the_router() {
         assert_eq!(arp, fseg_wire::ArpPacket::request(a.mac, a.address, target).reply(ROUTER_MAC));
     }
     // Probes for the own address and announcements get no answer: it would mean that the address is taken.
-    for quiet in [frames::who_has(a.mac, [0, 0, 0, 0].into(), a.address), frames::who_has(a.mac, a.address, a.address)] {
+    for quiet in [frames::who_has(a.mac, [0, 0, 0, 0].into(), a.address), frames::who_has(a.mac, a.address, a.address)]
+    {
         assert_eq!(site.send(0, 0, &quiet), Fate::Dropped);
         assert_eq!(shown(&site), []);
     }
@@ -332,11 +340,8 @@ fn the_node_cannot_be_impersonated_on_its_own_port() {
 
 #[test]
 fn two_behind_one_shared_port_talk_if_permitted() {
-    let hosts = vec![
-        Host::inside(1, at(SW1, 10), "a"),
-        Host::inside(2, at(SW1, 10), "b"),
-        Host::inside(3, at(SW1, 10), ""),
-    ];
+    let hosts =
+        vec![Host::inside(1, at(SW1, 10), "a"), Host::inside(2, at(SW1, 10), "b"), Host::inside(3, at(SW1, 10), "")];
     let mut site = Site::new(hosts, OPEN);
     let permitted = site.check_all(&[Flow::tcp(80), Flow::tcp(22), Flow::PING]);
     assert_eq!(permitted, 2);

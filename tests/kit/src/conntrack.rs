@@ -51,7 +51,8 @@ impl Tuple {
             ICMP => return None,
             _ => (0, 0),
         };
-        let address = |at: usize| u32::from_be_bytes([addresses[at], addresses[at + 1], addresses[at + 2], addresses[at + 3]]);
+        let address =
+            |at: usize| u32::from_be_bytes([addresses[at], addresses[at + 1], addresses[at + 2], addresses[at + 3]]);
         Some(Self { source: address(0), destination: address(4), protocol, from, to })
     }
 
@@ -112,7 +113,9 @@ impl Conntrack {
 
     /// Whether a TCP segment may begin a connection: anything but an answer or an end.
     fn may_begin(packet: &Packet) -> bool {
-        let Some(at) = packet.transport_at().filter(|_| packet.get(Field::IpProto) == Some(TCP.into())) else { return true };
+        let Some(at) = packet.transport_at().filter(|_| packet.get(Field::IpProto) == Some(TCP.into())) else {
+            return true;
+        };
         let flags = packet.bytes().get(at + 13).copied().unwrap_or(0);
         let (fin, syn, rst, ack) = (1, 2, 4, 16);
         flags & (fin | rst) == 0 && flags & (syn | ack) != syn | ack

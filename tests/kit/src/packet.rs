@@ -141,7 +141,9 @@ impl Packet {
         let mut out = self.bytes.clone();
         let (Some(IPV4), Some(header)) = (self.get(Field::EthType), self.ip_header_len()) else { return out };
         let total = usize::from(u16::from_be_bytes([out[L3 + 2], out[L3 + 3]]));
-        let (Some(end), Some(start)) = (out.get(..L3 + total).map(<[u8]>::len), self.transport_at()) else { return out };
+        let (Some(end), Some(start)) = (out.get(..L3 + total).map(<[u8]>::len), self.transport_at()) else {
+            return out;
+        };
         out[L3 + 10..L3 + 12].fill(0);
         let sum = checksum(0, &out[L3..L3 + header]);
         out[L3 + 10..L3 + 12].copy_from_slice(&sum.to_be_bytes());

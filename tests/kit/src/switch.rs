@@ -7,8 +7,8 @@ use fseg_openflow::bundle::control;
 use fseg_openflow::meter::MeterConfig;
 use fseg_openflow::port::{STATE_LINK_DOWN, TABLE};
 use fseg_openflow::{
-    Action, Answer, Body, BundleControl, ErrorMessage, FlowMod, Instruction, Message, MeterCommand, MultipartReply, Port,
-    PortReason, PortStatus, Query,
+    Action, Answer, Body, BundleControl, ErrorMessage, FlowMod, Instruction, Message, MeterCommand, MultipartReply,
+    Port, PortReason, PortStatus, Query,
 };
 
 use crate::conntrack::Conntrack;

@@ -18,6 +18,9 @@ use super::{ApiTls, BridgeConfig, BridgePort, NodeConfig, Portal};
 /// The node's own stack at its bridge; the last octet tells it from the router's and the switches' addresses.
 const OWN_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 3, 0, 1]);
 
+/// Endpoints' counters are read every 8 s: a session must outlive two rounds of that.
+const SHORTEST_IDLE: Duration = Duration::from_secs(20);
+
 pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let mut map = root.as_map()?;
     let site = map.required("site").and_then(|v| v.parse::<Name>());
@@ -196,10 +199,19 @@ fn admission(mut map: MapReader<'_>) -> AdmissionConfig {
         }
     };
     duration("session", &mut config.session);
-    duration("idle", &mut config.idle);
     duration("readmit", &mut config.readmit);
     duration("lockout-window", &mut config.lockout.window);
     duration("lockout-time", &mut config.lockout.ban);
+    let idle = map.optional("idle");
+    if let Some((value, idle)) = idle.and_then(|v| v.as_duration().map(|d| (v, d))) {
+        if idle < SHORTEST_IDLE && !idle.is_zero() {
+            value.error_with_help(
+                format!("`idle` is shorter than {} s", SHORTEST_IDLE.as_secs()),
+                "traffic is counted every few seconds, so a shorter pause cannot be told from work; 0s is for never",
+            );
+        }
+        config.idle = idle;
+    }
     if let Some(n) = map.optional("lockout-attempts").and_then(|v| v.as_u64_in(1..=1000)) {
         config.lockout.attempts = n as u32;
     }

@@ -46,6 +46,7 @@ fn mistakes_are_shown_with_their_place() {
         ("prefix: 10.0.0.0/8", "prefix: 10.0.0.1/8", "host bits"),
         ("first: 10.0.1.1", "first: 11.0.1.1", "pool `default`"),
         ("site: tokyo", "site: tokyo\nsites: x", "sites"),
+        ("site: tokyo", "site: tokyo\nadmission: { idle: 19s }", "shorter than 20 s"),
     ] {
         let text = errors(&SMALL.replace(from, to));
         assert!(text.contains(expected) && text.contains("node.yaml:"), "{from} -> {to}: {text}");

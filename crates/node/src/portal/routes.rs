@@ -248,7 +248,8 @@ async fn show(
         PortalState::Stranger { mac } => {
             html(status, page::login(language, network, &token, &mac.to_string(), account, notice.as_ref()))
         }
-        PortalState::Admitted(who) => html(StatusCode::OK, page::signed_in(language, network, &token, &who)),
+        // With the status of what was asked: a login that is not durable yet lets its person in, but is not acknowledged.
+        PortalState::Admitted(who) => html(status, page::signed_in(language, network, &token, &who)),
     }
 }
 

@@ -135,7 +135,8 @@ impl NodeService for Node {
     }
 
     fn switches(&self, _: Caller) -> Answer<'_, Vec<SwitchView>> {
-        self.view(views::switches)
+        let outlets = self.core.outlets.clone();
+        self.view(move |c, _| views::switches(c, &outlets))
     }
 
     fn explain(&self, _: Caller, question: ExplainRequest) -> Answer<'_, Explanation> {

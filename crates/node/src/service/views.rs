@@ -9,6 +9,8 @@ use fseg_model::{Name, PortKind, Posture, Subject};
 use fseg_pipeline::{Owner, SwitchRole};
 use fseg_policy::{Decision, Permit};
 
+use crate::core::Outlets;
+
 fn names<'a>(list: impl IntoIterator<Item = &'a Name>) -> Vec<String> {
     list.into_iter().map(ToString::to_string).collect()
 }
@@ -131,7 +133,7 @@ fn kind_text(kind: PortKind) -> &'static str {
     }
 }
 
-pub(super) fn switches(c: &Controller, _: Now) -> Vec<SwitchView> {
+pub(super) fn switches(c: &Controller, outlets: &Outlets) -> Vec<SwitchView> {
     c.switches()
         .filter_map(|(dpid, status)| {
             let config = c.config().switch(dpid)?;
@@ -155,7 +157,7 @@ pub(super) fn switches(c: &Controller, _: Now) -> Vec<SwitchView> {
                 },
                 connected: status.phase != LinkPhase::Down,
                 since: status.since.map(Into::into),
-                peer: None,
+                peer: outlets.peer(dpid).map(|p| p.to_string()),
                 ports,
                 rows: status.rows as u64,
                 foreign_rows: status.foreign as u64,

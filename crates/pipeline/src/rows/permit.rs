@@ -40,7 +40,11 @@ pub fn shape(permit: &PermitFacts) -> PermitShape {
     let (from, to) = (permit.from.len(), permit.to.len());
     let product = from * to * services;
     let sum = from + to + services + 1;
-    if permit.number == 0 || product <= 16 || product <= 2 * sum { PermitShape::Product(product) } else { PermitShape::Conjunction(sum) }
+    if permit.number == 0 || product <= 16 || product <= 2 * sum {
+        PermitShape::Product(product)
+    } else {
+        PermitShape::Conjunction(sum)
+    }
 }
 
 /// The rows of a permit: the same on every switch.

@@ -12,8 +12,8 @@ use fseg_openflow::Field;
 use fseg_pipeline::fabric::ROUTER_MAC;
 use fseg_pipeline::rows::{endpoint_rows, exit_rows, external_rows, permit_rows, spoof_rows, system_rows};
 use fseg_pipeline::{
-    Delta, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts, Row, SwitchFacts,
-    SwitchRole,
+    Delta, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts, Row,
+    SwitchFacts, SwitchRole,
 };
 use fseg_policy::Policy;
 use fseg_test_kit::{FakeSwitch, Network, Packet, frames};
@@ -154,7 +154,8 @@ impl Site {
         let mut site = Self { fabric, policy: Policy::empty(), hosts, net, desired, classes: BTreeMap::new() };
         for dpid in [NODE, SW1, SW2] {
             let switch = site.fabric.switch(dpid).unwrap().clone();
-            for (owner, rows) in system_rows(&site.fabric, &switch).into_iter().chain(exit_rows(&site.fabric, &switch)) {
+            for (owner, rows) in system_rows(&site.fabric, &switch).into_iter().chain(exit_rows(&site.fabric, &switch))
+            {
                 site.replace(dpid, owner, rows);
             }
         }

@@ -25,7 +25,8 @@ fn fill(office: &Office<'_>) -> Told {
         // It fails when the disk is full, which is what it is for.
         office.node.namespace().exec(&["sh", "-c", &format!("cat /dev/zero >>{filler}")])?;
         let name = format!("filler-{n}");
-        let out = office.node.fseg(&["device", "add", &name, &format!("02:ee:00:00:{:02x}:{:02x}", n >> 8, n & 0xff)])?;
+        let out =
+            office.node.fseg(&["device", "add", &name, &format!("02:ee:00:00:{:02x}:{:02x}", n >> 8, n & 0xff)])?;
         match out.status.code() {
             Some(0) => {}
             Some(3) => return check(out.stderr.contains("store"), || format!("the refusal says: {}", out.stderr)),
@@ -39,7 +40,10 @@ fn fill(office: &Office<'_>) -> Told {
 fn a_full_disk_stops_promises_not_traffic() {
     let case = Case::new("crash::a_full_disk_stops_promises_not_traffic").before(small_disk);
     case.errors(&["the store does not take changes"]).run(|office| {
-        bring(office, &["sales-1", "dev-1", "dev-2", "crm-1", "crm-2", "git-1", "printer-1", "printer-2", "old-hq", "internet"])?;
+        bring(
+            office,
+            &["sales-1", "dev-1", "dev-2", "crm-1", "crm-2", "git-1", "printer-1", "printer-2", "old-hq", "internet"],
+        )?;
         plug(office, "stranger")?;
         unnoticed(office, || {
             fill(office)?;
@@ -56,10 +60,17 @@ fn a_full_disk_stops_promises_not_traffic() {
             let sales = office.endpoint("sales-2")?;
             sales.plug(office.jack("sw1-p2"))?;
             for attempt in 1..=2 {
-                check(sales.dhcp(Client::Udhcpc).is_err(), || format!("an address was acknowledged at attempt {attempt}"))?;
+                check(sales.dhcp(Client::Udhcpc).is_err(), || {
+                    format!("an address was acknowledged at attempt {attempt}")
+                })?;
             }
             let stranger = office.endpoint("stranger")?.namespace();
-            let login = fseg_scenes::node::portal_login(stranger, fseg_scenes::office::ROUTER, "sales-2", fseg_scenes::office::PASSWORD)?;
+            let login = fseg_scenes::node::portal_login(
+                stranger,
+                fseg_scenes::office::ROUTER,
+                "sales-2",
+                fseg_scenes::office::PASSWORD,
+            )?;
             check(login == fseg_scenes::node::Login::Refused(503), || format!("a login on a full disk: {login:?}"))?;
             fseg(office, &["user", "disable", "sales-2"], 3)?;
             // What only reads, works.
@@ -121,12 +132,16 @@ fn consistent(office: &Office<'_>) -> Told {
             Kind::Printer => name.starts_with("printer-"),
             _ => name == p.name,
         };
-        check(right && (name.is_empty() || taken.insert(name.to_owned())), || format!("{} is called `{name}`", p.name))?;
+        check(right && (name.is_empty() || taken.insert(name.to_owned())), || {
+            format!("{} is called `{name}`", p.name)
+        })?;
         let own = office.endpoint(p.name)?;
         let shown = own.ip(&["-4", "-o", "address", "show", "dev", "eth0"])?.stdout;
         check(shown.lines().count() == 1, || format!("{} has: {shown}", p.name))?;
         let own = own.address()?.map(|a| a.to_string()).unwrap_or_default();
-        check(seen[0]["addresses"] == serde_json::json!([own]), || format!("{} has {own}, the node says {}", p.name, seen[0]["addresses"]))?;
+        check(seen[0]["addresses"] == serde_json::json!([own]), || {
+            format!("{} has {own}, the node says {}", p.name, seen[0]["addresses"])
+        })?;
         check(taken.insert(own.clone()), || format!("{own} is used twice"))?;
     }
     Ok(())

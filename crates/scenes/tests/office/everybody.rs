@@ -129,7 +129,12 @@ fn after_switches_disconnect_in_the_middle_of_applying() {
             // Now one, now the other, now both are gone before they have confirmed.
             for (n, (switch, bridge)) in [(1, "sw1"), (2, "sw2")].into_iter().enumerate() {
                 if round % 3 == 2 || round % 3 == n {
-                    office.switches[switch].vsctl(&["--no-wait", "del-controller", bridge])?;
+                    // Half of the time to nobody, and half of the time without any, which empties Open vSwitch's tables.
+                    let switch = &office.switches[switch];
+                    match round {
+                        ..3 => switch.vsctl(&["--no-wait", "set-controller", bridge, "tcp:192.0.2.9:1"])?,
+                        _ => switch.vsctl(&["--no-wait", "del-controller", bridge])?,
+                    };
                 }
             }
             applying.wait(std::time::Duration::from_secs(30))?.check()?;

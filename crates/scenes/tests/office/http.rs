@@ -55,7 +55,11 @@ fn talk<S: Read + Write>(mut stream: S, bytes: &[u8], close: impl FnOnce(&S)) ->
 /// Answered with a refusal or a redirection, or not at all: anything but success.
 fn not_well(answer: &str, bytes: &[u8]) -> Told {
     check(!answer.starts_with("HTTP/1.1 2"), || {
-        format!("`{}` was answered with {}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]), answer.lines().next().unwrap_or(""))
+        format!(
+            "`{}` was answered with {}",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(80)]),
+            answer.lines().next().unwrap_or("")
+        )
     })
 }
 
@@ -134,7 +138,12 @@ fn api_refuses(office: &Office<'_>) -> Told {
         ("/api/v1/accounts", &["-H", json, "-d", &big], 413, "too_large"),
         ("/api/v1/accounts", &["-d", "name=x"], 400, "not marked as JSON"),
         ("/api/v1/policy", &["-H", json, "--data-binary", &policy], 413, "too_large"),
-        ("/api/v1/policy", &["-H", json, "-d", "{\"text\":\"groups: [\",\"file_name\":\"x\"}"], 422, "\"applied\":false"),
+        (
+            "/api/v1/policy",
+            &["-H", json, "-d", "{\"text\":\"groups: [\",\"file_name\":\"x\"}"],
+            422,
+            "\"applied\":false",
+        ),
         ("/api/v1/endpoints", &["-X", "DELETE"], 405, "method"),
         ("/api/v1/nothing", &[], 404, ""),
         ("/api/v1/why/0xzz", &[], 400, "is not a cookie"),
@@ -194,7 +203,11 @@ fn guesses(office: &Office<'_>, account: &str) -> Told<Vec<u16>> {
 fn refusals(office: &Office<'_>) -> Told<Vec<String>> {
     let list = office.node.json(&["logs", "-n", "1000"])?;
     let refused = list.as_array().into_iter().flatten().filter(|e| e["kind"] == "refused");
-    Ok(refused.filter_map(|e| e["message"].as_str()).filter(|m| m.contains("login as")).map(ToOwned::to_owned).collect())
+    Ok(refused
+        .filter_map(|e| e["message"].as_str())
+        .filter(|m| m.contains("login as"))
+        .map(ToOwned::to_owned)
+        .collect())
 }
 
 #[test]
@@ -206,7 +219,9 @@ fn a_guesser_is_locked_out_alone() {
         unnoticed(office, || {
             let codes = guesses(office, "sales-1")?;
             // The fifth closes the account.
-            check(codes[..4] == [403; 4] && codes[4..].iter().all(|c| *c == 429), || format!("the guesses got {codes:?}"))?;
+            check(codes[..4] == [403; 4] && codes[4..].iter().all(|c| *c == 429), || {
+                format!("the guesses got {codes:?}")
+            })?;
             // Not even the right password works now, and who is in stays in.
             let late = portal_login(stranger, ROUTER, "sales-1", PASSWORD)?;
             check(late == Login::Refused(429), || format!("the right password, too late: {late:?}"))?;

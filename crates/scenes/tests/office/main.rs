@@ -8,6 +8,7 @@ mod crash;
 mod everybody;
 mod http;
 mod openflow;
+mod operator;
 mod sessions;
 mod support;
 mod wire;

@@ -1,13 +1,14 @@
 //! The port for switches, attacked by who reaches it, and closed to who must not.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use fseg_scenes::SceneError;
-use fseg_scenes::office::Office;
+use fseg_scenes::office::{Office, POLICY};
 
-use crate::support::{Case, Told, check, eventually, plug, unnoticed, workers};
+use crate::support::{Case, Told, bring, check, eventually, plug, unnoticed, workers};
 
 /// OpenFlow 1.3 (wire version 4) message types, OpenFlow 1.3.5 section 7.1.
 const HELLO: u8 = 0;
@@ -140,6 +141,61 @@ fn silent_connections_do_not_keep_switches_out() {
             Ok(())
         })
     });
+}
+
+/// A switch's rows without their counters.
+fn rows(office: &Office<'_>) -> Told<BTreeSet<String>> {
+    let text = office.switches[1].ofctl(&["--no-stats", "--no-names", "dump-flows", "sw1"])?;
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|l| l.contains("table=") || l.contains("priority="))
+        .map(ToOwned::to_owned)
+        .collect())
+}
+
+#[test]
+fn a_switch_that_comes_back_wrong_is_repaired_by_the_difference() {
+    Case::new("openflow::a_switch_that_comes_back_wrong_is_repaired_by_the_difference").run(|office| {
+        workers(office)?;
+        bring(office, &["printer-1"])?;
+        let before = rows(office)?;
+        let cookie = cookie_of(office, &["printer-1", "git-1", "udp/514"])?;
+        unnoticed(office, || {
+            let sw1 = &office.switches[1];
+            // Rows of one permit are gone; one row stands that nobody made, and would let everything pass.
+            sw1.ofctl(&["del-flows", "sw1", &format!("cookie={cookie}/-1")])?;
+            sw1.add_flow("sw1", "table=4,priority=60000,ip,actions=normal")?;
+            let broken = rows(office)?;
+            let (missing, foreign) = (before.difference(&broken).count(), broken.difference(&before).count());
+            check(missing > 0 && foreign == 1, || {
+                format!("{missing} rows are missing, {foreign} are foreign: {broken:#?}")
+            })?;
+            let controller = sw1.vsctl(&["get-controller", "sw1"])?;
+            // To a port where nobody listens. (Without any controller Open vSwitch would empty its tables.)
+            sw1.vsctl(&["set-controller", "sw1", "tcp:192.0.2.1:1"])?;
+            // What is changed while it is away reaches it when it is back.
+            office.apply(&POLICY.replace("services: [print], owner", "services: [print, web], owner"))?;
+            office.apply(POLICY)?;
+            sw1.vsctl(&["set-controller", "sw1", controller.trim()])?;
+            eventually("the repair", || {
+                let after = rows(office)?;
+                let wrong: Vec<_> = before.symmetric_difference(&after).collect();
+                check(wrong.is_empty(), || format!("rows that should not be, or are not: {wrong:#?}"))
+            })?;
+            let said = format!("{missing} added, 1 removed, 1 of them foreign");
+            office.node.wait_for_log("switch", &["sw1 is connected", &said])?;
+            office.node.wait_for_switches(3)
+        })
+    });
+}
+
+/// The cookie of the permit row by which this may pass.
+fn cookie_of(office: &Office<'_>, question: &[&str]) -> Told<String> {
+    let answer = office.node.json(&[&["explain"], question].concat())?;
+    let row = answer["rows"].as_array().and_then(|l| l.iter().find(|r| r["table_name"] == "permit"));
+    let cookie = row.and_then(|r| r["cookie"].as_str()).map(ToOwned::to_owned);
+    cookie.ok_or_else(|| SceneError::wrong(format!("no permit row explains {question:?}: {answer:#}")))
 }
 
 #[test]

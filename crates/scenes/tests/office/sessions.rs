@@ -117,9 +117,9 @@ fn a_session_survives_its_link_and_a_places_name_does_not_move() {
     });
 }
 
-/// Sessions of 20 s that end after 6 s without traffic, and 4 s without a link.
+/// Sessions of 35 s that end after 20 s without traffic, the shortest there is, and 4 s without a link.
 fn short(config: String) -> String {
-    config.replace("{ session: 12h, idle: 2h, readmit: 10m }", "{ session: 20s, idle: 6s, readmit: 4s }")
+    config.replace("{ session: 12h, idle: 2h, readmit: 10m }", "{ session: 35s, idle: 20s, readmit: 4s }")
 }
 
 #[test]
@@ -161,7 +161,9 @@ fn the_portal_speaks_to_people_and_machines() {
         let fields = ["token", "account", "password", "lang"].into_iter().zip([&*token, "sales-1", "falsch", "ja"]);
         let form: String = fields.map(|(name, value)| format!("{name}={value}&")).collect();
         let (code, page) = portal(stranger, "/login", &["-d", &form])?;
-        check(code == 403 && page.contains("アカウントまたはパスワードが違います"), || format!("{code}: {page}"))?;
+        check(code == 403 && page.contains("アカウントまたはパスワードが違います"), || {
+            format!("{code}: {page}")
+        })?;
         let (_, page) = portal(stranger, "/?lang=en", &["-H", "Accept-Language: ja"])?;
         check(page.contains("Sign in to the network"), || page.clone())?;
 
@@ -177,7 +179,13 @@ fn the_portal_speaks_to_people_and_machines() {
         // Option 114, its length, the text: `r` and `"` in ASCII.
         check(shown.stdout.contains(&format!("r\"{url}")), || format!("no option 114 in: {}", shown.stdout))?;
         for path in ["generate_204", "hotspot-detect.html", "connecttest.txt"] {
-            let page = stranger.curl(&["-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", &format!("http://{WEBSITE}/{path}")])?;
+            let page = stranger.curl(&[
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code} %{redirect_url}",
+                &format!("http://{WEBSITE}/{path}"),
+            ])?;
             check(page.stdout == "302 http://10.0.0.1/", || format!("{path}: {}", page.stdout))?;
         }
         Ok(())
@@ -241,7 +249,9 @@ fn names_are_answered_by_who_asks() {
         }
         // The names of others are not a stranger's business.
         let inside = lookup(office, "stranger", "crm-1.office.example")?;
-        check(inside.is_empty() || inside == ROUTER.to_string(), || format!("a stranger learns that crm-1 is {inside}"))?;
+        check(inside.is_empty() || inside == ROUTER.to_string(), || {
+            format!("a stranger learns that crm-1 is {inside}")
+        })?;
         check(questions().is_empty(), || format!("a stranger's questions went out: {:?}", questions()))?;
 
         let answer = lookup(office, "sales-1", "www.example.com")?;

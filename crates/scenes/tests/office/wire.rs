@@ -143,7 +143,12 @@ fn malformed_frames_change_nothing() {
         check(before == after, || format!("malformed frames changed who is where:\n{before:#?}\n{after:#?}"))?;
         // What the node saw of it, it names.
         let log = office.node.log();
-        for reason in ["unreadable packet from tokyo/sw2/p4", "malformed DHCP message at octet", "asks in the name of", "this MAC address cannot belong to a device"] {
+        for reason in [
+            "unreadable packet from tokyo/sw2/p4",
+            "malformed DHCP message at octet",
+            "asks in the name of",
+            "this MAC address cannot belong to a device",
+        ] {
             check(log.contains(reason), || format!("the log never says `{reason}`"))?;
         }
         // And all three are served as before.

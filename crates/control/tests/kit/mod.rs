@@ -1,0 +1,707 @@
+//! A site in memory around a real controller: switches, clients, a store that is a map, and two clocks that move when told.
+//!
+//! [`World::settle`] carries effects out as the node's shell does, and checks on every flush what must hold on every flush:
+//! commits come first, what tells somebody something comes after the rows, and no lease is acknowledged before it is
+//! stored.
+#![allow(dead_code)] // each test program uses a part of it
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use fseg_address::{AddressConfig, LeaseState, Pool};
+use fseg_admission::{
+    Account, AdmissionConfig, Device, HashParams, LocationRule, LoginStart, MacMatcher, PasswordHash, hash_password,
+};
+use fseg_control::{
+    Answer, Change, Controller, Effect, Event, EventKind, ExitConfig, Input, Now, PortConfig, Record, RecordKey,
+    SiteConfig, Standing, SwitchConfig, Ticket,
+};
+use fseg_model::{Dpid, Endpoint, Flow, Location, Mac, MemberSet, Mono, Name, PortKind, PortNo, Wall};
+use fseg_openflow::{Body, Field, Message};
+use fseg_pipeline::fabric::ROUTER_MAC;
+use fseg_pipeline::{NatMode, SwitchRole, repair};
+use fseg_test_kit::{FakeSwitch, Network, Packet, dhcp, frames};
+
+pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const NODE: Dpid = Dpid(1);
+pub(crate) const SW1: Dpid = Dpid(11);
+pub(crate) const SW2: Dpid = Dpid(12);
+pub(crate) const SWITCHES: [Dpid; 3] = [NODE, SW1, SW2];
+pub(crate) const NODE_MAC: Mac = Mac([2, 0, 0, 0, 9, 9]);
+pub(crate) const GATEWAY: Location = Location { switch: NODE, port: PortNo(12) };
+pub(crate) const GATEWAY_MAC: Mac = Mac([2, 0, 0, 0, 8, 2]);
+pub(crate) const GATEWAY_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub(crate) const WEBSITE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
+const UP: u32 = 24;
+/// The port of each access switch behind which an ordinary switch is.
+pub(crate) const SHARED: u32 = 8;
+/// The port of each access switch that a location rule names.
+pub(crate) const NAMED: u32 = 6;
+/// When the story begins.
+pub(crate) const START: Wall = Wall(1_800_000_000_000);
+
+/// Groups of a person, of a role, of devices and of a place.
+pub(crate) const POLICY: &str = "
+groups:
+  sales:    { members: [user:anna, user:bert] }
+  dev:      { members: [role:dev] }
+  staff:    { members: [group:sales, group:dev] }
+  crm:      { members: [device:crm-1, device:crm-2] }
+  printers: { members: [\"location:tokyo/*/p6\"] }
+externals:
+  net: { cidr: [0.0.0.0/0] }
+services:
+  web: [tcp/80, tcp/443]
+permits:
+  - { id: sales-crm, from: sales, to: crm, services: [web] }
+  - { id: staff-print, from: staff, to: printers, services: [tcp/9100] }
+  - { id: staff-ping, from: staff, to: [crm, printers, staff], services: [icmp/echo] }
+  - { id: staff-net, from: staff, to: net, services: [web] }
+tests:
+  - { from: user:anna, to: device:crm-1, service: web, expect: permit }
+";
+
+pub(crate) fn at(switch: Dpid, port: u32) -> Location {
+    Location { switch, port: PortNo(port) }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub(crate) fn mac(n: u8) -> Mac {
+    Mac([2, 0, 0, 1, 0, n])
+}
+
+pub(crate) fn config() -> SiteConfig {
+    let port = |number: u32, kind| PortConfig {
+        number: PortNo(number),
+        name: name(&format!("p{number}")),
+        kind,
+        mac: None,
+        exit: None,
+    };
+    let exit = ExitConfig {
+        address: Ipv4Addr::new(203, 0, 113, 2),
+        gateway: GATEWAY_ADDRESS,
+        mode: NatMode::Nat,
+        networks: vec!["0.0.0.0/0".parse().unwrap()],
+    };
+    let node = SwitchConfig {
+        name: name("node"),
+        dpid: NODE,
+        role: SwitchRole::Node,
+        ports: vec![
+            port(1, PortKind::Uplink),
+            port(2, PortKind::Uplink),
+            PortConfig { mac: Some(NODE_MAC), ..port(10, PortKind::Service) },
+            PortConfig { exit: Some(exit), ..port(12, PortKind::Legacy) },
+        ],
+        via: vec![(name("sw1"), PortNo(1)), (name("sw2"), PortNo(2))],
+    };
+    let access = |n: &str, dpid| SwitchConfig {
+        name: name(n),
+        dpid,
+        role: SwitchRole::Access,
+        ports: (1..=8)
+            .map(|p| port(p, if p == SHARED { PortKind::Shared } else { PortKind::Access }))
+            .chain([port(UP, PortKind::Uplink)])
+            .collect(),
+        via: vec![],
+    };
+    let prefix = "10.0.0.0/8".parse().unwrap();
+    let mut address = AddressConfig::flat(ROUTER, prefix);
+    address.pools = vec![Pool { name: "all".into(), prefix, first: [10, 0, 1, 1].into(), last: [10, 0, 1, 30].into() }];
+    address.lease = Duration::from_secs(3600);
+    address.stranger_lease = Duration::from_secs(120);
+    address.max_strangers_per_place = 3;
+    let rule = LocationRule {
+        place: format!("tokyo/*/p{NAMED}").parse().unwrap(),
+        name: "printer-{n}".parse().unwrap(),
+        mac: None,
+        roles: BTreeSet::new(),
+    };
+    SiteConfig {
+        site: name("tokyo"),
+        router: ROUTER,
+        inner: vec![prefix],
+        switches: vec![node, access("sw1", SW1), access("sw2", SW2)],
+        address,
+        admission: AdmissionConfig { hash: HASH, ..AdmissionConfig::default() },
+        locations: vec![rule],
+        strangers_per_port: 3,
+    }
+}
+
+const HASH: HashParams = HashParams { memory_kib: 8, passes: 1, lanes: 1 };
+
+pub(crate) fn password() -> PasswordHash {
+    hash_password("correct-horse-9", [7; 16], HASH).unwrap()
+}
+
+pub(crate) fn account(who: &str, roles: &[&str]) -> Account {
+    Account { roles: roles.iter().map(|r| name(r)).collect(), ..Account::new(name(who), password(), START) }
+}
+
+pub(crate) fn device(who: &str, mac: Mac) -> Device {
+    Device::new(name(who), MacMatcher::exact(mac))
+}
+
+/// Somebody with a cable in hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) mac: Mac,
+    pub(crate) place: Location,
+    pub(crate) address: Option<Ipv4Addr>,
+}
+
+impl Client {
+    pub(crate) fn new(n: u8, place: Location) -> Self {
+        Self { mac: mac(n), place, address: None }
+    }
+
+    pub(crate) fn ip(&self) -> Ipv4Addr {
+        self.address.expect("this client has no address")
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) config: SiteConfig,
+    pub(crate) records: BTreeMap<RecordKey, Record>,
+    pub(crate) audit: Vec<String>,
+    pub(crate) controller: Controller,
+    pub(crate) net: Network,
+    pub(crate) now: Now,
+    pub(crate) connected: BTreeMap<Dpid, u64>,
+    /// Switches that read nothing for a while; what waits for them.
+    pub(crate) held: BTreeMap<Dpid, VecDeque<Message>>,
+    pub(crate) answers: BTreeMap<Ticket, Answer>,
+    pub(crate) events: Vec<Event>,
+    next_connection: u64,
+    next_ticket: u64,
+    inbox: VecDeque<(Dpid, u64, Message)>,
+}
+
+impl World {
+    /// A site whose switches are connected, without policy and without endpoints.
+    pub(crate) fn empty() -> Self {
+        Self::with(config())
+    }
+
+    pub(crate) fn with(config: SiteConfig) -> Self {
+        let mut net = Network::default();
+        for s in &config.switches {
+            net.add(FakeSwitch::new(s.dpid, s.ports.iter().map(|p| p.number)));
+        }
+        net.cable(at(SW1, UP), at(NODE, 1));
+        net.cable(at(SW2, UP), at(NODE, 2));
+        let now = Now { wall: START, mono: Mono(1_000) };
+        let controller = Controller::new(config.clone(), vec![], now).unwrap();
+        let mut world = Self {
+            config,
+            records: BTreeMap::new(),
+            audit: Vec::new(),
+            controller,
+            net,
+            now,
+            connected: BTreeMap::new(),
+            held: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            events: Vec::new(),
+            next_connection: 1,
+            next_ticket: 1,
+            inbox: VecDeque::new(),
+        };
+        world.settle();
+        for dpid in SWITCHES {
+            world.connect(dpid);
+        }
+        world
+    }
+
+    /// A site with the policy above, accounts `anna`, `bert` and `dora` (role dev), and devices `crm-1` and `crm-2`, whose
+    /// MAC addresses end in 101 and 102.
+    pub(crate) fn office() -> Self {
+        let mut world = Self::empty();
+        for (who, roles) in [("anna", &[][..]), ("bert", &[]), ("dora", &["dev"])] {
+            world.put_account(account(who, roles));
+        }
+        for (who, n) in [("crm-1", 101), ("crm-2", 102)] {
+            world.put_device(device(who, mac(n)));
+        }
+        world.apply(POLICY);
+        world.learn_gateway();
+        world.events.clear();
+        world
+    }
+
+    // What the shell does.
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.controller.handle(input, self.now);
+        self.settle();
+    }
+
+    /// Carries effects out and hands in what follows from them, until nothing follows any more.
+    pub(crate) fn settle(&mut self) {
+        for step in 0.. {
+            assert!(step < 20_000, "the controller and the switches never come to rest");
+            let effects = self.controller.flush();
+            let quiet = effects.is_empty();
+            check_order(&effects);
+            for effect in effects {
+                self.carry_out(effect);
+            }
+            for (dpid, message) in std::mem::take(&mut self.net.said) {
+                if let Some(connection) = self.connected.get(&dpid) {
+                    self.inbox.push_back((dpid, *connection, message));
+                }
+            }
+            match self.inbox.pop_front() {
+                Some((dpid, connection, message)) => {
+                    let message = Box::new(message);
+                    self.controller.handle(Input::Message { dpid, connection, message }, self.now);
+                }
+                None if quiet => return,
+                None => {}
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Commit(changes) => {
+                for change in changes {
+                    match change {
+                        Change::Put(record) => {
+                            self.records.insert(record.key(), record);
+                        }
+                        Change::Delete(key) => {
+                            self.records.remove(&key);
+                        }
+                        Change::Audit { who, what, .. } => self.audit.push(format!("{who}: {what}")),
+                    }
+                }
+            }
+            Effect::Send { dpid, connection, messages } => self.transmit(dpid, connection, messages),
+            Effect::Reply { dpid, connection, message } => {
+                self.check_acknowledged(&message);
+                self.transmit(dpid, connection, vec![message]);
+            }
+            Effect::Answer(ticket, answer) => {
+                let twice = self.answers.insert(ticket, answer);
+                assert!(twice.is_none(), "{ticket:?} was answered twice");
+            }
+            Effect::Event(event) => self.events.push(event),
+            Effect::Presence(_) => {}
+        }
+    }
+
+    fn transmit(&mut self, dpid: Dpid, connection: u64, messages: Vec<Message>) {
+        if self.connected.get(&dpid) != Some(&connection) {
+            return;
+        }
+        if let Some(waiting) = self.held.get_mut(&dpid) {
+            waiting.extend(messages);
+            return;
+        }
+        for message in messages {
+            if self.net.message(dpid, &message).is_err() {
+                self.connected.remove(&dpid);
+                self.controller.handle(Input::Disconnected { dpid, connection }, self.now);
+                return;
+            }
+        }
+    }
+
+    /// Only what is stored is acknowledged.
+    fn check_acknowledged(&self, message: &Message) {
+        let Body::PacketOut(out) = &message.body else { return };
+        let Some(reply) = dhcp::read(&out.data) else { return };
+        if reply.seconds.is_some() && !reply.address.is_unspecified() && format!("{:?}", reply.kind) == "Ack" {
+            let Some(Record::Lease(lease)) = self.records.get(&RecordKey::Lease(reply.mac)) else {
+                panic!("{reply:?} acknowledges what is not stored");
+            };
+            assert_eq!((lease.address, lease.state), (reply.address, LeaseState::Bound), "{reply:?}");
+        }
+    }
+
+    pub(crate) fn connect(&mut self, dpid: Dpid) {
+        let connection = self.next_connection;
+        self.next_connection += 1;
+        self.connected.insert(dpid, connection);
+        self.handle(Input::Connected { dpid, connection });
+    }
+
+    pub(crate) fn disconnect(&mut self, dpid: Dpid) {
+        if let Some(connection) = self.connected.remove(&dpid) {
+            self.net.switch(dpid).disconnected();
+            self.held.remove(&dpid);
+            self.handle(Input::Disconnected { dpid, connection });
+        }
+    }
+
+    /// From now on the switch does nothing that it is told.
+    pub(crate) fn hold(&mut self, dpid: Dpid) {
+        self.held.entry(dpid).or_default();
+    }
+
+    /// It does everything that it was told meanwhile.
+    pub(crate) fn release(&mut self, dpid: Dpid) {
+        let waiting = self.held.remove(&dpid).unwrap_or_default();
+        if let Some(connection) = self.connected.get(&dpid).copied() {
+            self.transmit(dpid, connection, waiting.into());
+        }
+        self.settle();
+    }
+
+    /// The node's process ends and starts again: what is in the records is all that it knows. Switches keep their tables.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        for dpid in SWITCHES {
+            self.connect(dpid);
+        }
+    }
+
+    /// The node's process starts again, and no switch is connected yet.
+    pub(crate) fn stop(&mut self) {
+        self.connected.clear();
+        self.held.clear();
+        self.inbox.clear();
+        for switch in self.net.switches.values_mut() {
+            switch.disconnected();
+        }
+        self.now.mono = Mono(0); // another process, another count
+        let records = self.records.values().cloned().collect();
+        self.controller = Controller::new(self.config.clone(), records, self.now).unwrap();
+        self.settle();
+    }
+
+    /// Time passes, with ticks on the way.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let steps = if time < Duration::from_secs(4) { 4 } else { 20 };
+        for _ in 0..steps {
+            let step = time / steps;
+            self.now = Now { wall: self.now.wall.plus(step), mono: self.now.mono.plus(step) };
+            self.handle(Input::Tick);
+        }
+    }
+
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Hands in what somebody wants; the ticket to find the answer by.
+    pub(crate) fn submit(&mut self, input: impl FnOnce(Ticket) -> Input) -> Ticket {
+        let ticket = self.ticket();
+        self.handle(input(ticket));
+        ticket
+    }
+
+    pub(crate) fn ask(&mut self, input: impl FnOnce(Ticket) -> Input) -> Answer {
+        let ticket = self.submit(input);
+        self.answers.remove(&ticket).expect("no answer yet")
+    }
+
+    // Operators.
+
+    pub(crate) fn put_account(&mut self, account: Account) -> Answer {
+        self.ask(|ticket| Input::PutAccount { ticket, who: "op".into(), account: Box::new(account) })
+    }
+
+    pub(crate) fn put_device(&mut self, device: Device) -> Answer {
+        self.ask(|ticket| Input::PutDevice { ticket, who: "op".into(), device: Box::new(device) })
+    }
+
+    pub(crate) fn delete_device(&mut self, who: &str) -> Answer {
+        let name = name(who);
+        self.ask(|ticket| Input::DeleteDevice { ticket, who: "op".into(), name })
+    }
+
+    pub(crate) fn try_apply(&mut self, text: &str, dry_run: bool) -> Answer {
+        let (file, text) = ("test.yaml".to_owned(), text.to_owned());
+        self.ask(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run })
+    }
+
+    pub(crate) fn apply(&mut self, text: &str) -> fseg_control::Applied {
+        match self.try_apply(text, false) {
+            Answer::Applied(applied) => applied,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // Clients.
+
+    /// Sends a frame by a client's port; what came back to its port and MAC address.
+    pub(crate) fn send(&mut self, client: &Client, frame: &[u8]) -> Vec<Vec<u8>> {
+        self.net.arrived.clear();
+        self.net.send(client.place, frame);
+        self.settle();
+        let mine = |a: &fseg_test_kit::Arrival| {
+            let to = Mac(a.frame[..6].try_into().unwrap());
+            a.place == client.place && (to == client.mac || to == Mac::BROADCAST)
+        };
+        std::mem::take(&mut self.net.arrived).into_iter().filter(mine).map(|a| a.frame).collect()
+    }
+
+    /// Sends a DHCP frame; the answer, as `Offer`, `Ack` or `Nak` with the address.
+    pub(crate) fn dhcp(&mut self, client: &Client, frame: &[u8]) -> Option<(String, Ipv4Addr)> {
+        let replies: Vec<_> = self.send(client, frame).iter().filter_map(|f| dhcp::read(f)).collect();
+        replies.into_iter().find(|r| r.mac == client.mac).map(|r| (format!("{:?}", r.kind), r.address))
+    }
+
+    /// Gets an address, as a client does that has none.
+    pub(crate) fn join(&mut self, client: &mut Client) -> Option<Ipv4Addr> {
+        client.address = None;
+        let (kind, offered) = self.dhcp(client, &dhcp::discover(client.mac))?;
+        assert_eq!(kind, "Offer");
+        let (kind, address) = self.dhcp(client, &dhcp::select(client.mac, ROUTER, offered))?;
+        if kind == "Ack" {
+            assert_eq!(address, offered);
+            client.address = Some(address);
+        }
+        client.address
+    }
+
+    pub(crate) fn joined(&mut self, n: u8, place: Location) -> Client {
+        let mut client = Client::new(n, place);
+        assert!(self.join(&mut client).is_some(), "{client:?} got no address: {:?}", self.messages());
+        client
+    }
+
+    /// Asks for the router's MAC address, as a client does that is back on the network with the address it had.
+    pub(crate) fn speak(&mut self, client: &Client) -> bool {
+        let frame = frames::who_has(client.mac, client.ip(), ROUTER);
+        !self.send(client, &frame).is_empty()
+    }
+
+    pub(crate) fn login_as(&mut self, client: &Client, account: &str, right: bool) -> Answer {
+        match self.controller.login_start(client.ip(), account, self.now) {
+            Some(LoginStart::Check { attempt, .. }) => {
+                let address = client.ip();
+                self.ask(|ticket| Input::LoginFinished { ticket, address, attempt, verified: right })
+            }
+            Some(LoginStart::Locked { retry_after }) => {
+                Answer::LoginRefused(fseg_admission::LoginRefused::Locked { retry_after })
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn login(&mut self, client: &Client, account: &str) -> Name {
+        match self.login_as(client, account, true) {
+            Answer::LoggedIn { name, .. } => {
+                // A stranger's lease is short, so a client soon asks again, and then gets a long one.
+                self.renew(client);
+                name
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Goes on using its address, as clients do at half the lease's time.
+    pub(crate) fn renew(&mut self, client: &Client) {
+        let reply = self.dhcp(client, &dhcp::renew(client.mac, ROUTER_MAC, ROUTER, client.ip()));
+        assert_eq!(reply, Some(("Ack".into(), client.ip())));
+    }
+
+    pub(crate) fn logout(&mut self, client: &Client) -> Answer {
+        let address = client.ip();
+        self.ask(|ticket| Input::Logout { ticket, address })
+    }
+
+    pub(crate) fn link(&mut self, place: Location, up: bool) {
+        let message = self.net.switch(place.switch).set_link(place.port, up);
+        if let Some(connection) = self.connected.get(&place.switch).copied() {
+            self.handle(Input::Message { dpid: place.switch, connection, message: Box::new(message) });
+        }
+    }
+
+    /// The Internet's next hop answers the node's question.
+    pub(crate) fn learn_gateway(&mut self) {
+        let ask = fseg_wire::ArpPacket::request(ROUTER_MAC, [203, 0, 113, 2].into(), GATEWAY_ADDRESS);
+        self.net.send(GATEWAY, &ask.reply(GATEWAY_MAC).to_frame(GATEWAY_MAC, ROUTER_MAC));
+        self.settle();
+    }
+
+    // What is seen.
+
+    pub(crate) fn endpoint(&self, mac: Mac) -> Option<(&Endpoint, Standing)> {
+        self.controller.endpoints().find(|(e, ..)| e.mac == mac).map(|(e, s, _)| (e, s))
+    }
+
+    pub(crate) fn standing(&self, client: &Client) -> Option<Standing> {
+        self.endpoint(client.mac).map(|(_, s)| s)
+    }
+
+    pub(crate) fn groups(&self, client: &Client) -> MemberSet {
+        let session = self.endpoint(client.mac).and_then(|(e, _)| e.session.as_ref());
+        session.map(|s| self.controller.groups_of(&s.identity)).unwrap_or_default()
+    }
+
+    pub(crate) fn messages(&self) -> Vec<&str> {
+        self.events.iter().map(|e| e.message.as_str()).collect()
+    }
+
+    /// The messages of a kind since the last look at them.
+    pub(crate) fn said(&mut self, kind: EventKind) -> Vec<String> {
+        let (those, rest) = std::mem::take(&mut self.events).into_iter().partition(|e: &Event| e.kind == kind);
+        self.events = rest;
+        those.into_iter().map(|e: Event| e.message).collect()
+    }
+
+    /// Whether the first packet of a connection arrives, and arrives where it should only.
+    pub(crate) fn reaches(&mut self, from: &Client, to: &Client, flow: Flow) -> bool {
+        reaches(&mut self.net.clone(), from, to, flow)
+    }
+
+    pub(crate) fn touched(&self) -> usize {
+        self.net.switches.values().map(|s| s.touched).sum()
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.net.switches.values().map(|s| s.tables.len()).sum()
+    }
+
+    /// How many rows name this endpoint, on all switches.
+    pub(crate) fn rows_of(&self, client: &Client) -> usize {
+        let Some((endpoint, _)) = self.endpoint(client.mac) else { return 0 };
+        let id = endpoint.id;
+        let of = |cookie| match fseg_pipeline::Cookie::from_u64(cookie).map(|c| c.owner) {
+            Some(fseg_pipeline::Owner::Endpoint(e) | fseg_pipeline::Owner::Spoof(e)) => e == id,
+            _ => false,
+        };
+        self.net.switches.values().flat_map(|s| s.tables.iter()).filter(|(.., row)| of(row.cookie)).count()
+    }
+
+    // What must always hold once nothing is under way.
+
+    pub(crate) fn check(&mut self) {
+        self.handle(Input::Tick);
+        self.check_identities();
+        self.check_tables();
+        self.check_records();
+    }
+
+    fn check_identities(&self) {
+        let (mut macs, mut addresses, mut names) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        for (e, standing, class) in self.controller.endpoints() {
+            assert!(macs.insert(e.mac), "two endpoints have {}", e.mac);
+            assert!(e.name.iter().all(|n| names.insert(n.clone())), "two endpoints are called {:?}", e.name);
+            for a in e.binding.iter().flat_map(|b| &b.addresses) {
+                if let Some(other) = addresses.insert(*a, e.mac) {
+                    panic!("{a} belongs to {other} and {}", e.mac);
+                }
+            }
+            assert_eq!(class.is_some(), standing != Standing::Away, "{e:?}");
+            assert!(standing != Standing::Admitted || e.name.is_some(), "{e:?}");
+            let stored = self.records.get(&RecordKey::Endpoint(e.id));
+            let same = matches!(stored, Some(Record::Endpoint(s)) if s.as_ref() == e);
+            assert!(
+                same || (stored.is_none() && e.name.is_none() && e.binding.is_none()),
+                "{e:?} is stored as {stored:?}"
+            );
+        }
+    }
+
+    /// Every connected switch holds exactly what it should.
+    fn check_tables(&self) {
+        for dpid in self.connected.keys().filter(|d| !self.held.contains_key(d)) {
+            let switch = &self.net.switches[dpid];
+            let stats = switch.tables.stats(0xff, 0, 0, &fseg_openflow::Match::new());
+            let desired = self.controller.desired(*dpid).unwrap();
+            let found = repair::compare(desired, &stats);
+            assert!(
+                found.delta.is_empty() && found.strangers.is_empty(),
+                "{dpid}: {:?} {:?}",
+                found.delta,
+                found.strangers
+            );
+        }
+    }
+
+    /// A controller that knows only the records wants the same rows.
+    fn check_records(&self) {
+        let records = self.records.values().cloned().collect();
+        let fresh = Controller::new(self.config.clone(), records, Now { wall: self.now.wall, mono: Mono(0) }).unwrap();
+        for dpid in SWITCHES {
+            let rows = |c: &Controller| -> Vec<_> {
+                let mut rows: Vec<_> = c.desired(dpid).unwrap().iter().cloned().collect();
+                rows.sort_by(|a, b| a.key.cmp(&b.key));
+                rows
+            };
+            let (here, there) = (rows(&self.controller), rows(&fresh));
+            for row in &here {
+                assert!(there.contains(row), "{dpid}: after a restart this row would be gone: {row:?}");
+            }
+            for row in &there {
+                assert!(here.contains(row), "{dpid}: after a restart this row would be new: {row:?}");
+            }
+        }
+    }
+
+    /// Everybody to everybody: delivered exactly if the policy permits it.
+    pub(crate) fn check_delivery(&mut self, clients: &[Client], flows: &[Flow]) -> usize {
+        let mut net = self.net.clone();
+        let attached: Vec<&Client> = clients
+            .iter()
+            .filter(|c| {
+                let bound = self.endpoint(c.mac).and_then(|(e, _)| e.binding.as_ref());
+                bound
+                    .is_some_and(|b| b.location == c.place && c.address.is_some_and(|a| b.addresses == [IpAddr::V4(a)]))
+            })
+            .collect();
+        let mut permitted = 0;
+        for from in &attached {
+            for to in attached.iter().filter(|to| to.mac != from.mac) {
+                for flow in flows {
+                    let admitted = [from, to].iter().all(|c| self.standing(c) == Some(Standing::Admitted));
+                    let decision =
+                        self.controller.policy().decide(&self.groups(from), &self.groups(to), *flow, self.now.wall);
+                    let wanted = admitted && decision.is_permit();
+                    let got = reaches(&mut net, from, to, *flow);
+                    assert_eq!(got, wanted, "{from:?} to {to:?}, {flow}: {decision}");
+                    permitted += usize::from(wanted);
+                }
+            }
+        }
+        permitted
+    }
+}
+
+fn reaches(net: &mut Network, from: &Client, to: &Client, flow: Flow) -> bool {
+    for switch in net.switches.values_mut() {
+        switch.conntrack.clear();
+    }
+    net.arrived.clear();
+    net.send(from.place, &frames::first_of(flow, from.mac, ROUTER_MAC, from.ip(), to.ip()));
+    net.said.clear();
+    let arrived: Vec<_> = net.arrived.drain(..).filter(|a| a.place != at(NODE, 10)).collect();
+    match arrived.as_slice() {
+        [] => false,
+        [one] => {
+            let packet = Packet::new(&one.frame, 0);
+            let to_it = (one.place, packet.get(Field::EthDst)) == (to.place, Some(to.mac.to_u64().into()));
+            assert!(to_it, "{from:?} to {to:?}, {flow}: came out at {:?}", one.place);
+            true
+        }
+        many => panic!("{} frames came out of one", many.len()),
+    }
+}
+
+/// Commits, presence, rows, replies, answers, events: in this order, on every flush.
+fn check_order(effects: &[Effect]) {
+    let rank = |e: &Effect| match e {
+        Effect::Commit(_) => 0,
+        Effect::Presence(_) => 1,
+        Effect::Send { .. } => 2,
+        Effect::Reply { .. } => 3,
+        Effect::Answer(..) => 4,
+        Effect::Event(_) => 5,
+    };
+    let ranks: Vec<u8> = effects.iter().map(rank).collect();
+    assert!(ranks.is_sorted(), "effects in the wrong order: {effects:?}");
+    assert!(ranks.iter().filter(|r| **r == 0).count() <= 1, "two commits in one flush");
+}
