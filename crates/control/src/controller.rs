@@ -208,9 +208,8 @@ impl Controller {
     /// An endpoint from an earlier start: it keeps its name, place and session; what ran keeps running.
     fn restore(&mut self, mut endpoint: Endpoint) {
         let wall = self.now.wall;
-        if endpoint.session.as_ref().is_some_and(|s| s.until.is_some_and(|u| u <= wall)) {
-            endpoint.session = None;
-        }
+        let stored = endpoint.clone();
+        let over = endpoint.session.as_ref().is_some_and(|s| s.until.is_some_and(|u| u <= wall));
         // A place that the configuration no longer has, or where nobody is admitted any more.
         let admits = |l: Location| {
             let port = self.config.switch(l.switch).and_then(|s| s.port(l.port));
@@ -237,11 +236,16 @@ impl Controller {
             forged: 0,
             counted: 0,
         });
-        // The configuration may have other location rules than before.
-        if let Some(place) = place {
+        if over {
+            self.end_session(id, "its time was over");
+        } else if let Some(place) = place.filter(|_| stored.session.is_some()) {
+            // The configuration may have other location rules than before. Strangers are asked for when they speak.
             self.recognise(id, place);
         }
         self.refresh_endpoint(id);
+        if self.endpoints.get(id).is_some_and(|k| k.endpoint != stored) {
+            self.save_endpoint(id);
+        }
     }
 
     /// Takes in one thing that happened.

@@ -66,7 +66,8 @@ pub const PIPELINE: [Declaration; 10] = [
         table: Table::Guard,
         question: "who is this? (port, MAC, address, inner ARP addresses)",
         matches: &[
-            InPort, EthSrc, EthDst, EthType, Ipv4Src, IpProto, UdpSrc, UdpDst, TcpSrc, ArpOp, ArpSpa, ArpTpa, ArpSha,
+            VlanVid, InPort, EthSrc, EthDst, EthType, Ipv4Src, IpProto, UdpSrc, UdpDst, TcpSrc, ArpOp, ArpSpa, ArpTpa,
+            ArpSha,
         ],
         next: &[Table::Onboard, Table::Answer, Table::Locate],
         miss: Miss::Goto(Table::Onboard),

@@ -89,6 +89,7 @@ impl Rows {
 
 /// Priorities in `guard`, highest first. Ports that carry other people's addresses are settled before endpoints'.
 pub(crate) mod guard {
+    pub(crate) const TAGGED: u16 = 500;
     pub(crate) const TRANSIT: u16 = 410;
     pub(crate) const SERVICE: u16 = 400;
     pub(crate) const REMOTE: u16 = 390;

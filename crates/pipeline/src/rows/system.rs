@@ -380,6 +380,9 @@ fn tracking(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
 }
 
 fn unwanted(rows: &mut Rows) {
+    // A frame with a VLAN tag (bit OFPVID_PRESENT) would match the rows below as if it had none.
+    let tagged = fseg_openflow::Match::new().with_masked(Field::VlanVid, 0x1000_u16, 0x1000_u16);
+    rows.add(Table::Guard, guard::TAGGED, tagged, vec![]);
     for (net, len) in [([224, 0, 0, 0], 3), ([127, 0, 0, 0], 8), ([0, 0, 0, 0], 8), ([169, 254, 0, 0], 16)] {
         rows.add(Table::Locate, locate::NEVER, prefix(ip(), Field::Ipv4Dst, net.into(), len), vec![]);
     }

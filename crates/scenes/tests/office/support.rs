@@ -1,5 +1,6 @@
 //! What every test needs: an office, a fault under watch, and waiting.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fseg_lab::sandbox::testing::in_sandbox;
@@ -97,7 +98,7 @@ pub(crate) fn judge(office: &Office<'_>, policy: &str) -> Told {
     office.judge(&Expected::of(policy)?).map(drop)
 }
 
-/// Two people's traffic, inside and to the outside world's edge, that must not lose a packet.
+/// People's traffic that must not lose a packet.
 struct Traffic {
     pings: Vec<Proc>,
 }
@@ -114,20 +115,28 @@ impl Traffic {
         Ok(Self { pings })
     }
 
-    /// The last request may still be under way, so only gaps count.
+    /// It must still go on; then it ends. The last request may be under way at that moment, so only gaps count.
     fn end(self) -> Told {
         for ping in self.pings {
+            let before = answers(&ping.stdout()).last().copied().unwrap_or_default();
+            eventually("more answers to a ping after the fault", || {
+                let now = answers(&ping.stdout()).last().copied().unwrap_or_default();
+                check(now >= before + 5, || format!("the last answer was {before} and is {now}"))
+            })?;
             ping.signal(Signal::SIGINT);
             let out = ping.wait(Duration::from_secs(10))?;
-            let numbers =
-                out.stdout.lines().filter_map(|line| line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse().ok());
-            let numbers: std::collections::BTreeSet<u32> = numbers.collect();
-            let last = numbers.last().copied().unwrap_or_default();
-            let lost: Vec<u32> = (1..=last).filter(|n| !numbers.contains(n)).collect();
-            check(lost.is_empty() && last > 3, || format!("`{}` lost {lost:?} of {last}", out.command))?;
+            let seen = answers(&out.stdout);
+            let last = seen.last().copied().unwrap_or_default();
+            let lost: Vec<u32> = (1..=last).filter(|n| !seen.contains(n)).collect();
+            check(lost.is_empty(), || format!("`{}` lost {lost:?} of {last}", out.command))?;
         }
         Ok(())
     }
+}
+
+/// The numbers of the answered requests, from what `ping` wrote.
+fn answers(text: &str) -> BTreeSet<u32> {
+    text.lines().filter_map(|line| line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse().ok()).collect()
 }
 
 /// Something bad happens while people work (sales-1 with crm-1, dev-1 with git-1): they notice nothing, and the node is

@@ -1,0 +1,294 @@
+//! Random life: people, devices, operators, switches and the node do what they do in any order. After every step that left
+//! nothing under way, the switches hold what the controller wants, a controller made from the records wants the same, and
+//! every packet agrees with the policy.
+
+mod kit;
+
+use std::time::Duration;
+
+use fseg_admission::{Account, Device};
+use fseg_control::{Answer, Input, LinkPhase};
+use fseg_model::{Dpid, Flow, IpProtocol, Location};
+use fseg_openflow::FlowMod;
+use fseg_pipeline::fabric::ROUTER_MAC;
+use fseg_test_kit::{dhcp, frames};
+use kit::{Client, NAMED, POLICY, ROUTER, SHARED, SW1, SW2, SWITCHES, World, account, at, device, mac};
+use proptest::prelude::*;
+
+/// One thing that happens. Numbers choose among whatever there is, so that every step means something.
+#[derive(Debug, Clone)]
+enum Step {
+    /// The cable goes out here and in there.
+    Move(usize, Location),
+    /// It turns up there, and nobody saw it leave.
+    TurnUp(usize, Location),
+    Link(usize, bool),
+    Join(usize),
+    Speak(usize),
+    Reboot(usize),
+    GiveBack(usize),
+    Decline(usize),
+    Forge(usize, usize),
+    Login(usize, usize, bool),
+    Logout(usize),
+    Policy(usize),
+    PutAccount(usize, usize),
+    PutDevice(usize, usize),
+    DeleteDevice(usize),
+    EndSession(usize),
+    Pass(u64),
+    RestartNode,
+    RestartSwitch(Dpid),
+    Disconnect(Dpid),
+    Connect(Dpid),
+    Cut(Dpid, usize),
+    Refuse(Dpid),
+    Hold(Dpid),
+    Foreign(Dpid, u8),
+}
+
+const ACCOUNTS: [&str; 3] = ["anna", "bert", "dora"];
+/// MAC numbers: four that may be anybody's, two devices of the list, one with an address of its own.
+const CLIENTS: [u8; 7] = [1, 2, 3, 4, 101, 102, 50];
+const STATIC: [u8; 4] = [10, 7, 0, 1];
+const FLOWS: [Flow; 3] =
+    [Flow { protocol: IpProtocol::TCP, port: 80 }, Flow { protocol: IpProtocol::TCP, port: 9100 }, Flow::PING];
+
+fn policies() -> [String; 4] {
+    let no_tests = POLICY.split("tests:").next().unwrap().to_owned();
+    [
+        no_tests.clone(),
+        no_tests.replace("  - { id: sales-crm, from: sales, to: crm, services: [web] }\n", ""),
+        no_tests.replace("members: [role:dev]", "members: [role:dev, device:crm-1, user:anna]"),
+        no_tests.replace("to: crm, services: [web] }", "to: crm, services: [any], expires: \"2027-01-15T09:00:00Z\" }"),
+    ]
+}
+
+fn place() -> impl Strategy<Value = Location> {
+    (prop::sample::select(vec![SW1, SW2]), prop::sample::select(vec![1, 2, NAMED, SHARED])).prop_map(|(s, p)| at(s, p))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let who = || 0..CLIENTS.len();
+    let switch = || prop::sample::select(SWITCHES.to_vec());
+    prop_oneof![
+        6 => (who(), place()).prop_map(|(n, p)| Step::Move(n, p)),
+        3 => (who(), place()).prop_map(|(n, p)| Step::TurnUp(n, p)),
+        2 => (who(), any::<bool>()).prop_map(|(n, up)| Step::Link(n, up)),
+        5 => who().prop_map(Step::Join),
+        3 => who().prop_map(Step::Speak),
+        2 => who().prop_map(Step::Reboot),
+        1 => who().prop_map(Step::GiveBack),
+        1 => who().prop_map(Step::Decline),
+        1 => (who(), who()).prop_map(|(a, b)| Step::Forge(a, b)),
+        6 => (who(), 0..3_usize, prop::bool::weighted(0.8)).prop_map(|(n, a, right)| Step::Login(n, a, right)),
+        1 => who().prop_map(Step::Logout),
+        3 => (0..4_usize).prop_map(Step::Policy),
+        2 => (0..3_usize, 0..3_usize).prop_map(|(a, how)| Step::PutAccount(a, how)),
+        2 => (who(), 0..4_usize).prop_map(|(n, how)| Step::PutDevice(n, how)),
+        1 => who().prop_map(Step::DeleteDevice),
+        1 => who().prop_map(Step::EndSession),
+        3 => prop::sample::select(vec![1_u64, 40, 130, 700, 4000, 50_000]).prop_map(Step::Pass),
+        2 => Just(Step::RestartNode),
+        1 => switch().prop_map(Step::RestartSwitch),
+        1 => switch().prop_map(Step::Disconnect),
+        3 => switch().prop_map(Step::Connect),
+        1 => (switch(), 0..15_usize).prop_map(|(d, n)| Step::Cut(d, n)),
+        1 => switch().prop_map(Step::Refuse),
+        1 => switch().prop_map(Step::Hold),
+        1 => (switch(), 0..12_u8).prop_map(|(d, t)| Step::Foreign(d, t)),
+    ]
+}
+
+struct Life {
+    w: World,
+    clients: Vec<Client>,
+}
+
+impl Life {
+    fn begin() -> Self {
+        let mut w = World::office();
+        let fixed = Device { address: Some(STATIC.into()), is_static: true, ..device("plc", mac(50)) };
+        w.put_device(fixed);
+        let mut clients: Vec<_> = CLIENTS.iter().map(|n| Client::new(*n, at(SW1, SHARED))).collect();
+        clients[6].address = Some(STATIC.into());
+        Self { w, clients }
+    }
+
+    /// Switches that are away, dawdle, or have not done everything yet.
+    fn under_way(&self) -> bool {
+        let done = |(_, s): (Dpid, fseg_control::SwitchStatus<'_>)| s.phase == LinkPhase::Up && s.pending == 0;
+        !self.w.held.is_empty() || self.w.connected.len() < SWITCHES.len() || !self.w.controller.switches().all(done)
+    }
+
+    /// What the client does when its link comes up: goes on with the address it has, or else asks for one.
+    fn arrive(&mut self, n: usize) {
+        let client = self.clients[n].clone();
+        if client.address.is_none() || (!self.w.speak(&client) && n != 6) {
+            self.w.join(&mut self.clients[n]);
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let w = &mut self.w;
+        match *step {
+            Step::Move(n, to) => {
+                w.link(self.clients[n].place, false);
+                w.link(self.clients[n].place, true);
+                w.link(to, true);
+                self.clients[n].place = to;
+                self.arrive(n);
+            }
+            Step::TurnUp(n, to) => {
+                self.clients[n].place = to;
+                self.arrive(n);
+            }
+            Step::Link(n, up) => w.link(self.clients[n].place, up),
+            Step::Join(n) if n != 6 => drop(w.join(&mut self.clients[n])),
+            Step::Speak(n) | Step::Reboot(n) | Step::GiveBack(n) | Step::Decline(n) | Step::Login(n, ..) | Step::Logout(n)
+                if self.clients[n].address.is_none() || n == 6 && !matches!(step, Step::Speak(_)) => {}
+            Step::Speak(n) => drop(w.speak(&self.clients[n].clone())),
+            Step::Reboot(n) => {
+                let c = self.clients[n].clone();
+                if let Some((kind, _)) = w.dhcp(&c, &dhcp::reboot(c.mac, c.ip()))
+                    && kind == "Nak"
+                {
+                    self.clients[n].address = None;
+                }
+            }
+            Step::GiveBack(n) => {
+                let c = self.clients[n].clone();
+                w.send(&c, &dhcp::release(c.mac, ROUTER_MAC, ROUTER, c.ip()));
+                self.clients[n].address = None;
+            }
+            Step::Decline(n) => {
+                let c = self.clients[n].clone();
+                w.send(&c, &dhcp::decline(c.mac, ROUTER, c.ip()));
+                self.clients[n].address = None;
+            }
+            Step::Forge(a, b) => {
+                if let Some(address) = self.clients[b].address {
+                    let thief = Client { address: Some(address), ..self.clients[a].clone() };
+                    w.speak(&thief);
+                    let frame = frames::first_of(FLOWS[0], thief.mac, ROUTER_MAC, address, ROUTER);
+                    w.send(&thief, &frame);
+                }
+            }
+            Step::Login(n, a, right) => {
+                let address = self.clients[n].ip();
+                let start = w.controller.login_start(address, ACCOUNTS[a], w.now);
+                if let Some(fseg_admission::LoginStart::Check { attempt, .. }) = start {
+                    w.submit(|ticket| Input::LoginFinished { ticket, address, attempt, verified: right });
+                }
+            }
+            Step::Logout(n) => {
+                let address = self.clients[n].ip();
+                w.submit(|ticket| Input::Logout { ticket, address });
+            }
+            Step::Policy(k) => {
+                let text = policies()[k].clone();
+                let file = "p".to_owned();
+                w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false });
+            }
+            Step::PutAccount(a, how) => {
+                let roles: &[&str] = if how == 1 { &["dev"] } else { &[] };
+                let account = Account { disabled: how == 2, ..account(ACCOUNTS[a], roles) };
+                w.submit(|ticket| Input::PutAccount { ticket, who: "op".into(), account: Box::new(account) });
+            }
+            Step::PutDevice(n, how) => {
+                let name = ["g-1", "g-2", "g-3", "g-4", "crm-1", "crm-2", "plc"][n];
+                let mut d = device(name, mac(CLIENTS[n]));
+                (d.disabled, d.is_static) = (how == 1, n == 6);
+                d.address = match how {
+                    _ if n == 6 => Some(STATIC.into()),
+                    2 => Some([10, 0, 1, 20 + n as u8].into()),
+                    3 => Some([10, 0, 1, 5].into()), // whoever has it now
+                    _ => None,
+                };
+                w.submit(|ticket| Input::PutDevice { ticket, who: "op".into(), device: Box::new(d) });
+            }
+            Step::DeleteDevice(n) => {
+                let name = kit::name(["g-1", "g-2", "g-3", "g-4", "crm-1", "crm-2", "plc"][n]);
+                w.submit(|ticket| Input::DeleteDevice { ticket, who: "op".into(), name });
+            }
+            Step::EndSession(n) => {
+                if let Some(endpoint) = w.endpoint(self.clients[n].mac).map(|(e, _)| e.id) {
+                    w.submit(|ticket| Input::EndSession { ticket, who: "op".into(), endpoint });
+                }
+            }
+            Step::Pass(seconds) => w.pass(Duration::from_secs(seconds)),
+            Step::RestartNode => w.restart(),
+            Step::RestartSwitch(d) => {
+                w.disconnect(d);
+                w.net.switch(d).restart();
+                w.connect(d);
+            }
+            Step::Disconnect(d) => w.disconnect(d),
+            Step::Connect(d) => {
+                w.release(d);
+                if !w.connected.contains_key(&d) {
+                    w.connect(d);
+                }
+            }
+            Step::Cut(d, n) => w.net.switch(d).cut_after = Some(n),
+            Step::Refuse(d) => w.net.switch(d).refuse_bundles = 1,
+            Step::Hold(d) => w.hold(d),
+            Step::Foreign(d, table) => {
+                // It is found when the switch is next read.
+                w.disconnect(d);
+                let mut row = FlowMod::add(table, 65_000);
+                row.cookie = 7;
+                w.net.switch(d).tables.apply(&row).unwrap();
+                w.connect(d);
+            }
+            Step::Join(_) => {}
+        }
+    }
+
+    fn check(&mut self) {
+        if self.under_way() {
+            return;
+        }
+        self.w.check();
+        if !self.under_way() {
+            let n = self.w.check_delivery(&self.clients.clone(), &FLOWS); eprintln!("CHECKED {n}");
+        }
+    }
+
+    /// In the end everything that broke is mended, and everything is as it should be.
+    fn end(&mut self) {
+        for dpid in SWITCHES {
+            let switch = self.w.net.switch(dpid);
+            (switch.cut_after, switch.refuse_bundles) = (None, 0);
+            self.take(&Step::Connect(dpid));
+        }
+        self.w.pass(Duration::from_secs(120));
+        assert!(!self.under_way(), "it never comes to rest");
+        self.check();
+        let waiting = |a: &Answer| matches!(a, Answer::Applied(applied) if applied.version == 0);
+        assert!(!self.w.answers.values().any(waiting));
+    }
+}
+
+fn live(steps: &[Step]) {
+    let mut life = Life::begin();
+    for step in steps {
+        life.take(step); eprintln!("STEP");
+        life.check();
+    }
+    life.end();
+}
+
+/// A hundred lives are a few seconds; set FSEG_LIVES for a longer search.
+fn cases() -> u32 {
+    std::env::var("FSEG_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_life(steps in prop::collection::vec(step(), 1..60)) {
+        live(&steps);
+    }
+}
