@@ -281,10 +281,11 @@ impl Controller {
         }
         let mut confirming = BTreeSet::new();
         for (dpid, link) in &mut self.links {
-            if let Some((messages, xid, _)) = link.take(self.round) {
+            if let Some(messages) = link.take(self.round) {
                 self.outgoing.push((*dpid, link.connection, messages));
-                confirming.insert((*dpid, xid));
             }
+            // An answer that needs no rows of its own may rest on rows that are still under way.
+            confirming.extend(link.awaited().map(|barrier| (*dpid, barrier)));
         }
         for (dpid, connection, messages) in self.outgoing.drain(..) {
             out.push(Effect::Send { dpid, connection, messages });

@@ -146,6 +146,11 @@ impl Link {
         self.unconfirmed.len() + self.refused.len() + usize::from(!self.unsent.is_empty())
     }
 
+    /// The barrier after which everything that was sent so far is in force; `None` when it is already.
+    pub(crate) fn awaited(&self) -> Option<u32> {
+        self.unconfirmed.last_key_value().map(|(barrier, _)| *barrier).or(self.refused.last().copied())
+    }
+
     /// How many rows are to be added (or changed) and removed with the next bundle.
     pub(crate) fn unsent_rows(&self) -> (usize, usize) {
         (self.unsent.add.len(), self.unsent.remove.len())
@@ -198,15 +203,13 @@ impl Link {
         }
     }
 
-    /// The bundle with everything that changed since the last call, and the transaction that will confirm it.
-    pub(crate) fn take(&mut self, round: u16) -> Option<(Vec<Message>, u32, usize)> {
+    /// The bundle with everything that changed since the last call.
+    pub(crate) fn take(&mut self, round: u16) -> Option<Vec<Message>> {
         if self.phase != LinkPhase::Up || self.unsent.is_empty() || self.unconfirmed.len() >= MAX_UNCONFIRMED {
             return None;
         }
         let delta = std::mem::take(&mut self.unsent);
-        let rows = delta.len();
-        let (messages, confirms) = self.bundle(delta.flow_mods(round));
-        Some((messages, confirms, rows))
+        Some(self.bundle(delta.flow_mods(round)).0)
     }
 
     fn bundle(&mut self, flow_mods: Vec<FlowMod>) -> (Vec<Message>, u32) {

@@ -1,4 +1,10 @@
 //! Packets and messages that nobody sensible sends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod kit;
 
@@ -194,5 +200,22 @@ proptest! {
             prop_assert_eq!(w.endpoint(crm.mac).unwrap().0.binding.as_ref().unwrap().location, crm.place);
         }
         w.check();
+    }
+}
+
+#[test]
+fn a_denied_connection_is_told_by_name() {
+    let mut w = World::office();
+    let (anna, crm) = (w.joined(1, at(SW1, 1)), w.joined(101, at(SW1, 4)));
+    w.login(&anna, "anna");
+    w.events.clear();
+    w.send(&anna, &frames::first_of(Flow::tcp(22), anna.mac, ROUTER_MAC, anna.ip(), crm.ip()));
+    let said = w.said(fseg_control::EventKind::Denied);
+    assert!(said.len() == 1 && said[0].starts_with("anna to crm-1, tcp/22: "), "{said:?}");
+    // An address that nobody has, and one outside without a way there.
+    for (address, what) in [([10, 0, 9, 9], "belongs to nobody here"), ([198, 51, 100, 10], "")] {
+        w.send(&anna, &frames::first_of(Flow::tcp(22), anna.mac, ROUTER_MAC, anna.ip(), address.into()));
+        let said = w.said(fseg_control::EventKind::Denied);
+        assert!(said.len() == 1 && said[0].contains(what), "{said:?}");
     }
 }

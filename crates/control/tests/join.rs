@@ -1,4 +1,10 @@
 //! Who joins, how, and what they reach.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod kit;
 

@@ -1,4 +1,10 @@
 //! Endpoints that leave, come back, and turn up elsewhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod kit;
 
@@ -125,7 +131,11 @@ fn a_link_that_was_lost_while_the_switch_was_away_is_noticed() {
     let mut w = World::office();
     let anna = w.joined(1, at(SW1, 1));
     for restart in [false, true] {
-        if restart { w.stop() } else { w.disconnect(SW1) }
+        if restart {
+            w.stop()
+        } else {
+            w.disconnect(SW1)
+        }
         w.link(anna.place, false);
         for dpid in kit::SWITCHES {
             if !w.connected.contains_key(&dpid) {

@@ -1,4 +1,10 @@
 //! What operators change: accounts, devices, policies.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod kit;
 
@@ -142,7 +148,8 @@ fn a_change_of_policy_touches_only_its_own_rows() {
     w.login(&anna, "anna");
     assert!(w.reaches(&anna, &crm, WEB));
     let before = w.touched();
-    let applied = w.apply(&POLICY.replace("tests:", "  - { id: new, from: sales, to: crm, services: [tcp/22] }\ntests:"));
+    let applied =
+        w.apply(&POLICY.replace("tests:", "  - { id: new, from: sales, to: crm, services: [tcp/22] }\ntests:"));
     // One row on each of three switches.
     assert_eq!(w.touched() - before, 3);
     assert!(applied.rows.iter().all(|(_, added, removed)| (*added, *removed) == (1, 0)), "{applied:?}");
@@ -259,7 +266,8 @@ fn usage_of_permits_is_counted() {
     let (anna, crm) = (w.joined(1, at(SW1, 1)), w.joined(101, at(SW1, 4)));
     w.login(&anna, "anna");
     for _ in 0..3 {
-        let frame = fseg_test_kit::frames::first_of(WEB, anna.mac, fseg_pipeline::fabric::ROUTER_MAC, anna.ip(), crm.ip());
+        let frame =
+            fseg_test_kit::frames::first_of(WEB, anna.mac, fseg_pipeline::fabric::ROUTER_MAC, anna.ip(), crm.ip());
         w.send(&Client { place: anna.place, ..anna.clone() }, &frame);
     }
     w.pass(Duration::from_secs(20));

@@ -1,4 +1,10 @@
 //! Switches that restart, disconnect, refuse, dawdle, and hold what they should not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod kit;
 
@@ -72,10 +78,11 @@ fn a_new_connection_without_the_end_of_the_old_one() {
 fn what_happened_while_a_switch_was_away_is_made_up_for() {
     let (mut w, anna, crm) = story();
     w.disconnect(SW2);
-    w.apply(&POLICY.replace("services: [web] }\n  - { id: staff-print", "services: [tcp/22] }\n  - { id: staff-print").replace(
-        "service: web, expect: permit",
-        "service: web, expect: deny",
-    ));
+    w.apply(
+        &POLICY
+            .replace("services: [web] }\n  - { id: staff-print", "services: [tcp/22] }\n  - { id: staff-print")
+            .replace("service: web, expect: permit", "service: web, expect: deny"),
+    );
     // sw1 knows already, and that is enough to deny.
     assert!(!w.reaches(&anna, &crm, WEB));
     w.connect(SW2);
@@ -185,7 +192,8 @@ fn foreign_and_wrong_rows_are_found_and_counted() {
         tables.apply(&open).unwrap();
     }
     // 2. Two rows are gone, one does something else.
-    let rows: Vec<_> = tables.iter().filter(|(t, ..)| *t == 6 || *t == 3).map(|(t, p, m, _)| (t, p, m.clone())).collect();
+    let rows: Vec<_> =
+        tables.iter().filter(|(t, ..)| *t == 6 || *t == 3).map(|(t, p, m, _)| (t, p, m.clone())).collect();
     for (t, p, m) in &rows[..2] {
         tables.apply(&FlowMod::delete_strict(*t, *p, m.clone())).unwrap();
     }
@@ -285,5 +293,57 @@ fn a_switch_that_never_confirms_is_not_flooded() {
     w.speak(&anna);
     assert_eq!(w.held[&SW2].len(), waiting, "nothing more is sent until it confirms");
     w.release(SW2);
+    w.check();
+}
+
+#[test]
+fn an_answer_without_rows_waits_for_rows_that_are_under_way() {
+    let (mut w, ..) = story();
+    w.hold(SW2);
+    let text = POLICY.replace("tests:", "  - { id: x, from: sales, to: crm, services: [tcp/22] }\ntests:");
+    let apply = |w: &mut World| {
+        let (file, text) = ("p".to_owned(), text.clone());
+        w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false })
+    };
+    let first = apply(&mut w);
+    // The same once more changes no row, and yet is not in force before sw2 has the rows of the first.
+    let second = apply(&mut w);
+    assert!(!w.answers.contains_key(&first) && !w.answers.contains_key(&second));
+    w.release(SW2);
+    assert!(w.answers.contains_key(&first) && w.answers.contains_key(&second));
+    w.check();
+}
+
+#[test]
+fn the_way_out_is_known_from_the_first_moment_after_a_restart() {
+    let mut w = World::empty();
+    w.put_account(kit::account("anna", &[]));
+    w.apply(POLICY);
+    let anna = w.joined(1, at(SW1, 1));
+    w.login(&anna, "anna");
+    let website = Client { mac: kit::GATEWAY_MAC, place: kit::GATEWAY, address: Some(kit::WEBSITE) };
+    // 1. Nobody knows the next hop: the node asks for it, and nothing is sent into the void.
+    assert!(!w.reaches(&anna, &website, WEB));
+    w.net.arrived.clear();
+    w.pass(Duration::from_secs(2));
+    assert!(w.net.arrived.iter().any(|a| a.place == kit::GATEWAY), "it is asked for");
+    // 2. It answers.
+    w.learn_gateway();
+    assert!(w.reaches(&anna, &website, WEB));
+    assert!(!w.reaches(&anna, &website, Flow::tcp(22)));
+    w.check();
+    // 3. A restart asks again, and meanwhile sends.
+    let touched = w.touched();
+    w.restart();
+    assert_eq!(w.touched(), touched);
+    assert!(w.reaches(&anna, &website, WEB));
+    // 4. Somebody else claims to be the next hop at an access port: nothing.
+    let thief = w.joined(2, at(SW1, 2));
+    let claim =
+        fseg_wire::ArpPacket::request(fseg_pipeline::fabric::ROUTER_MAC, [203, 0, 113, 2].into(), kit::GATEWAY_ADDRESS)
+            .reply(thief.mac);
+    w.send(&thief, &claim.to_frame(thief.mac, fseg_pipeline::fabric::ROUTER_MAC));
+    assert_eq!(w.touched() - touched, w.rows_of(&thief));
+    assert!(w.reaches(&anna, &website, WEB));
     w.check();
 }

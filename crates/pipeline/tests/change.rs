@@ -1,5 +1,11 @@
 //! Changes: a difference touches what changed and nothing else, denials come first, and a comparison with what a switch
 //! says repairs exactly what is wrong.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod site;
 

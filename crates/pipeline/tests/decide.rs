@@ -1,4 +1,10 @@
 //! What is compiled permits exactly what `Policy::decide` permits: every small policy, then random larger ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod site;
 
@@ -156,7 +162,7 @@ proptest! {
         let list: Vec<_> = statements.into_iter().map(|(a, b, s)| (a, b, s.to_owned())).collect();
         let hosts = sets.iter().enumerate().map(|(n, set)| {
             let n = n as u8;
-            let place = at(if n % 2 == 0 { SW1 } else { SW2 }, u32::from(n) / 2 + 1);
+            let place = at(if n.is_multiple_of(2) { SW1 } else { SW2 }, u32::from(n) / 2 + 1);
             if stranger && n == 0 { Host::stranger(1, place) } else { Host::inside(n + 1, place, &set.join(" ")) }
         });
         let mut site = Site::new(hosts.collect(), &format!("{}{}", groups(&NAMES), permits(&list)));
@@ -170,7 +176,7 @@ fn a_policy_with_conjunctions_permits_exactly_what_it_says() {
     let hosts: Vec<_> = (1..=10_u8)
         .map(|n| {
             let set: Vec<_> = NAMES.iter().enumerate().filter(|(i, _)| n >> i & 1 == 1).map(|(_, g)| *g).collect();
-            Host::inside(n, at(if n % 2 == 0 { SW1 } else { SW2 }, u32::from(n) / 2 + 1), &set.join(" "))
+            Host::inside(n, at(if n.is_multiple_of(2) { SW1 } else { SW2 }, u32::from(n) / 2 + 1), &set.join(" "))
         })
         .collect();
     let both = [

@@ -1,5 +1,11 @@
 //! What becomes of packets that policies do not speak of: answers after a withdrawal, strangers, forgeries, the node's own
 //! services, ICMP errors, translation, broadcasts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod site;
 

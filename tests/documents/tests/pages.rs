@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use fseg_documents::page::{links, pages, repository, tables, target};
 use fseg_pipeline::table::{Miss, PIPELINE};
+use fseg_policy::check_at;
+use fseg_yaml::Source;
 
 #[test]
 fn links_lead_to_files() {
@@ -79,4 +81,19 @@ fn every_requirement_has_a_state() {
     let told: BTreeSet<&String> = states.iter().collect();
     assert_eq!(told.len(), states.len(), "a row is there twice");
     assert_eq!(told, expected.iter().collect(), "rows.md and the requirements differ");
+}
+
+/// The guide's chapter on policy is checked where the policy language is.
+#[test]
+fn the_policy_of_the_readme_is_right() {
+    let page = std::fs::read_to_string(repository("README.md")).unwrap();
+    let text = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let checked = check_at(&Source::new("README.md", text), fseg_model::Wall(0));
+    assert!(checked.diagnostics.is_empty(), "{:?}", checked.diagnostics);
+    let policy = checked.policy.unwrap();
+    let outcomes = policy.run_tests(fseg_model::Wall(0));
+    assert!(!outcomes.is_empty(), "it shows no tests");
+    for outcome in outcomes {
+        assert!(outcome.passed, "{outcome}");
+    }
 }

@@ -70,10 +70,8 @@ pub fn violations(metadata: &Metadata, plan: &Plan) -> Vec<String> {
                 (_, Some(_)) if !planned.may_use.contains(short(&d.name)) => {
                     out.push(format!("{name}: it uses {}, which its layer may not", d.name));
                 }
-                (DependencyKind::Normal, None) if planned.kind == Kind::Pure => {
-                    if UNNAMED.contains(&d.name.as_str()) {
-                        out.push(format!("{name}: it is pure, but depends on {}", d.name));
-                    }
+                (DependencyKind::Normal, None) if planned.kind == Kind::Pure && UNNAMED.contains(&d.name.as_str()) => {
+                    out.push(format!("{name}: it is pure, but depends on {}", d.name));
                 }
                 _ => {}
             }

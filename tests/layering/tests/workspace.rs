@@ -24,7 +24,8 @@ fn printed() -> Value {
     let ask = || {
         let mut command = MetadataCommand::new();
         command.manifest_path(root().join("Cargo.toml"));
-        command.other_options(["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"].map(String::from).to_vec());
+        let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        command.other_options(["--locked", "--filter-platform", &platform].map(String::from).to_vec());
         let out = command.cargo_command().output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         serde_json::from_slice(&out.stdout).unwrap()

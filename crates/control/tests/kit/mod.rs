@@ -5,148 +5,25 @@
 //! stored.
 #![allow(dead_code)] // each test program uses a part of it
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+mod check;
+mod site;
+
+pub(crate) use site::*;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use fseg_address::{AddressConfig, LeaseState, Pool};
-use fseg_admission::{
-    Account, AdmissionConfig, Device, HashParams, LocationRule, LoginStart, MacMatcher, PasswordHash, hash_password,
-};
+use check::{check_order, reaches};
+use fseg_address::LeaseState;
+use fseg_admission::{Account, Device, LoginStart};
 use fseg_control::{
-    Answer, Change, Controller, Effect, Event, EventKind, ExitConfig, Input, Now, PortConfig, Record, RecordKey,
-    SiteConfig, Standing, SwitchConfig, Ticket,
+    Answer, Change, Controller, Effect, Event, EventKind, Input, Now, Record, RecordKey, SiteConfig, Standing, Ticket,
 };
-use fseg_model::{Dpid, Endpoint, Flow, Location, Mac, MemberSet, Mono, Name, PortKind, PortNo, Wall};
-use fseg_openflow::{Body, Field, Message};
+use fseg_model::{Dpid, Endpoint, Flow, Location, Mac, MemberSet, Mono, Name};
+use fseg_openflow::{Body, Message};
 use fseg_pipeline::fabric::ROUTER_MAC;
-use fseg_pipeline::{NatMode, SwitchRole, repair};
-use fseg_test_kit::{FakeSwitch, Network, Packet, dhcp, frames};
-
-pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-pub(crate) const NODE: Dpid = Dpid(1);
-pub(crate) const SW1: Dpid = Dpid(11);
-pub(crate) const SW2: Dpid = Dpid(12);
-pub(crate) const SWITCHES: [Dpid; 3] = [NODE, SW1, SW2];
-pub(crate) const NODE_MAC: Mac = Mac([2, 0, 0, 0, 9, 9]);
-pub(crate) const GATEWAY: Location = Location { switch: NODE, port: PortNo(12) };
-pub(crate) const GATEWAY_MAC: Mac = Mac([2, 0, 0, 0, 8, 2]);
-pub(crate) const GATEWAY_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-pub(crate) const WEBSITE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
-const UP: u32 = 24;
-/// The port of each access switch behind which an ordinary switch is.
-pub(crate) const SHARED: u32 = 8;
-/// The port of each access switch that a location rule names.
-pub(crate) const NAMED: u32 = 6;
-/// When the story begins.
-pub(crate) const START: Wall = Wall(1_800_000_000_000);
-
-/// Groups of a person, of a role, of devices and of a place.
-pub(crate) const POLICY: &str = "
-groups:
-  sales:    { members: [user:anna, user:bert] }
-  dev:      { members: [role:dev] }
-  staff:    { members: [group:sales, group:dev] }
-  crm:      { members: [device:crm-1, device:crm-2] }
-  printers: { members: [\"location:tokyo/*/p6\"] }
-externals:
-  net: { cidr: [0.0.0.0/0] }
-services:
-  web: [tcp/80, tcp/443]
-permits:
-  - { id: sales-crm, from: sales, to: crm, services: [web] }
-  - { id: staff-print, from: staff, to: printers, services: [tcp/9100] }
-  - { id: staff-ping, from: staff, to: [crm, printers, staff], services: [icmp/echo] }
-  - { id: staff-net, from: staff, to: net, services: [web] }
-tests:
-  - { from: user:anna, to: device:crm-1, service: web, expect: permit }
-";
-
-pub(crate) fn at(switch: Dpid, port: u32) -> Location {
-    Location { switch, port: PortNo(port) }
-}
-
-pub(crate) fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-pub(crate) fn mac(n: u8) -> Mac {
-    Mac([2, 0, 0, 1, 0, n])
-}
-
-pub(crate) fn config() -> SiteConfig {
-    let port = |number: u32, kind| PortConfig {
-        number: PortNo(number),
-        name: name(&format!("p{number}")),
-        kind,
-        mac: None,
-        exit: None,
-    };
-    let exit = ExitConfig {
-        address: Ipv4Addr::new(203, 0, 113, 2),
-        gateway: GATEWAY_ADDRESS,
-        mode: NatMode::Nat,
-        networks: vec!["0.0.0.0/0".parse().unwrap()],
-    };
-    let node = SwitchConfig {
-        name: name("node"),
-        dpid: NODE,
-        role: SwitchRole::Node,
-        ports: vec![
-            port(1, PortKind::Uplink),
-            port(2, PortKind::Uplink),
-            PortConfig { mac: Some(NODE_MAC), ..port(10, PortKind::Service) },
-            PortConfig { exit: Some(exit), ..port(12, PortKind::Legacy) },
-        ],
-        via: vec![(name("sw1"), PortNo(1)), (name("sw2"), PortNo(2))],
-    };
-    let access = |n: &str, dpid| SwitchConfig {
-        name: name(n),
-        dpid,
-        role: SwitchRole::Access,
-        ports: (1..=8)
-            .map(|p| port(p, if p == SHARED { PortKind::Shared } else { PortKind::Access }))
-            .chain([port(UP, PortKind::Uplink)])
-            .collect(),
-        via: vec![],
-    };
-    let prefix = "10.0.0.0/8".parse().unwrap();
-    let mut address = AddressConfig::flat(ROUTER, prefix);
-    address.pools = vec![Pool { name: "all".into(), prefix, first: [10, 0, 1, 1].into(), last: [10, 0, 1, 30].into() }];
-    address.lease = Duration::from_secs(3600);
-    address.stranger_lease = Duration::from_secs(120);
-    address.max_strangers_per_place = 3;
-    let rule = LocationRule {
-        place: format!("tokyo/*/p{NAMED}").parse().unwrap(),
-        name: "printer-{n}".parse().unwrap(),
-        mac: None,
-        roles: BTreeSet::new(),
-    };
-    SiteConfig {
-        site: name("tokyo"),
-        router: ROUTER,
-        inner: vec![prefix],
-        switches: vec![node, access("sw1", SW1), access("sw2", SW2)],
-        address,
-        admission: AdmissionConfig { hash: HASH, ..AdmissionConfig::default() },
-        locations: vec![rule],
-        strangers_per_port: 3,
-    }
-}
-
-const HASH: HashParams = HashParams { memory_kib: 8, passes: 1, lanes: 1 };
-
-pub(crate) fn password() -> PasswordHash {
-    hash_password("correct-horse-9", [7; 16], HASH).unwrap()
-}
-
-pub(crate) fn account(who: &str, roles: &[&str]) -> Account {
-    Account { roles: roles.iter().map(|r| name(r)).collect(), ..Account::new(name(who), password(), START) }
-}
-
-pub(crate) fn device(who: &str, mac: Mac) -> Device {
-    Device::new(name(who), MacMatcher::exact(mac))
-}
+use fseg_test_kit::{FakeSwitch, Network, dhcp, frames};
 
 /// Somebody with a cable in hand.
 #[derive(Debug, Clone)]
@@ -575,133 +452,4 @@ impl World {
         };
         self.net.switches.values().flat_map(|s| s.tables.iter()).filter(|(.., row)| of(row.cookie)).count()
     }
-
-    // What must always hold once nothing is under way.
-
-    pub(crate) fn check(&mut self) {
-        self.handle(Input::Tick);
-        self.check_identities();
-        self.check_tables();
-        self.check_records();
-    }
-
-    fn check_identities(&self) {
-        let (mut macs, mut addresses, mut names) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        for (e, standing, class) in self.controller.endpoints() {
-            assert!(macs.insert(e.mac), "two endpoints have {}", e.mac);
-            assert!(e.name.iter().all(|n| names.insert(n.clone())), "two endpoints are called {:?}", e.name);
-            for a in e.binding.iter().flat_map(|b| &b.addresses) {
-                if let Some(other) = addresses.insert(*a, e.mac) {
-                    panic!("{a} belongs to {other} and {}", e.mac);
-                }
-            }
-            assert_eq!(class.is_some(), standing != Standing::Away, "{e:?}");
-            assert!(standing != Standing::Admitted || e.name.is_some(), "{e:?}");
-            let stored = self.records.get(&RecordKey::Endpoint(e.id));
-            let same = matches!(stored, Some(Record::Endpoint(s)) if s.as_ref() == e);
-            assert!(
-                same || (stored.is_none() && e.name.is_none() && e.binding.is_none()),
-                "{e:?} is stored as {stored:?}"
-            );
-        }
-    }
-
-    /// Every connected switch holds exactly what it should.
-    fn check_tables(&self) {
-        for dpid in self.connected.keys().filter(|d| !self.held.contains_key(d)) {
-            let switch = &self.net.switches[dpid];
-            let stats = switch.tables.stats(0xff, 0, 0, &fseg_openflow::Match::new());
-            let desired = self.controller.desired(*dpid).unwrap();
-            let found = repair::compare(desired, &stats);
-            assert!(
-                found.delta.is_empty() && found.strangers.is_empty(),
-                "{dpid}: {:?} {:?}",
-                found.delta,
-                found.strangers
-            );
-        }
-    }
-
-    /// A controller that knows only the records wants the same rows.
-    fn check_records(&self) {
-        let records = self.records.values().cloned().collect();
-        let fresh = Controller::new(self.config.clone(), records, Now { wall: self.now.wall, mono: Mono(0) }).unwrap();
-        for dpid in SWITCHES {
-            let rows = |c: &Controller| -> Vec<_> {
-                let mut rows: Vec<_> = c.desired(dpid).unwrap().iter().cloned().collect();
-                rows.sort_by(|a, b| a.key.cmp(&b.key));
-                rows
-            };
-            let (here, there) = (rows(&self.controller), rows(&fresh));
-            for row in &here {
-                assert!(there.contains(row), "{dpid}: after a restart this row would be gone: {row:?}");
-            }
-            for row in &there {
-                assert!(here.contains(row), "{dpid}: after a restart this row would be new: {row:?}");
-            }
-        }
-    }
-
-    /// Everybody to everybody: delivered exactly if the policy permits it.
-    pub(crate) fn check_delivery(&mut self, clients: &[Client], flows: &[Flow]) -> usize {
-        let mut net = self.net.clone();
-        let attached: Vec<&Client> = clients
-            .iter()
-            .filter(|c| {
-                let bound = self.endpoint(c.mac).and_then(|(e, _)| e.binding.as_ref());
-                bound
-                    .is_some_and(|b| b.location == c.place && c.address.is_some_and(|a| b.addresses == [IpAddr::V4(a)]))
-            })
-            .collect();
-        let mut permitted = 0;
-        for from in &attached {
-            for to in attached.iter().filter(|to| to.mac != from.mac) {
-                for flow in flows {
-                    let admitted = [from, to].iter().all(|c| self.standing(c) == Some(Standing::Admitted));
-                    let decision =
-                        self.controller.policy().decide(&self.groups(from), &self.groups(to), *flow, self.now.wall);
-                    let wanted = admitted && decision.is_permit();
-                    let got = reaches(&mut net, from, to, *flow);
-                    assert_eq!(got, wanted, "{from:?} to {to:?}, {flow}: {decision}");
-                    permitted += usize::from(wanted);
-                }
-            }
-        }
-        permitted
-    }
-}
-
-fn reaches(net: &mut Network, from: &Client, to: &Client, flow: Flow) -> bool {
-    for switch in net.switches.values_mut() {
-        switch.conntrack.clear();
-    }
-    net.arrived.clear();
-    net.send(from.place, &frames::first_of(flow, from.mac, ROUTER_MAC, from.ip(), to.ip()));
-    net.said.clear();
-    let arrived: Vec<_> = net.arrived.drain(..).filter(|a| a.place != at(NODE, 10)).collect();
-    match arrived.as_slice() {
-        [] => false,
-        [one] => {
-            let packet = Packet::new(&one.frame, 0);
-            let to_it = (one.place, packet.get(Field::EthDst)) == (to.place, Some(to.mac.to_u64().into()));
-            assert!(to_it, "{from:?} to {to:?}, {flow}: came out at {:?}", one.place);
-            true
-        }
-        many => panic!("{} frames came out of one", many.len()),
-    }
-}
-
-/// Commits, presence, rows, replies, answers, events: in this order, on every flush.
-fn check_order(effects: &[Effect]) {
-    let rank = |e: &Effect| match e {
-        Effect::Commit(_) => 0,
-        Effect::Presence(_) => 1,
-        Effect::Send { .. } => 2,
-        Effect::Reply { .. } => 3,
-        Effect::Answer(..) => 4,
-        Effect::Event(_) => 5,
-    };
-    let ranks: Vec<u8> = effects.iter().map(rank).collect();
-    assert!(ranks.is_sorted(), "effects in the wrong order: {effects:?}");
-    assert!(ranks.iter().filter(|r| **r == 0).count() <= 1, "two commits in one flush");
 }

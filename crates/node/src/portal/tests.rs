@@ -242,7 +242,7 @@ async fn forms_of_others_are_refused() {
     assert_eq!(*portal.fake.wrong.lock().unwrap(), 0, "no attempt was counted");
     let own = [("origin", "http://portal.fseg.internal"), ("sec-fetch-site", "same-origin")];
     assert_eq!(portal.post("/login", &right, &own).await.status(), 303);
-    assert_eq!(portal.post("/logout", "token=0.0", &[]).await.status(), 200);
+    assert_eq!(portal.post("/logout", "token=0.0", &[]).await.status(), 403);
     assert!(matches!(*portal.fake.state.lock().unwrap(), PortalState::Admitted(_)), "signed out by another site");
 }
 

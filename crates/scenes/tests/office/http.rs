@@ -73,7 +73,7 @@ fn malformed_requests_change_nothing() {
         workers(office)?;
         plug(office, "stranger")?;
         let before = roll(office)?;
-        let policy = office.node.run(&["policy"])?;
+        let policy = office.node.json(&["policy"])?;
         let patience = Some(Duration::from_secs(30));
         unnoticed(office, || {
             for bytes in garbage() {
@@ -91,7 +91,7 @@ fn malformed_requests_change_nothing() {
         })?;
         let after = roll(office)?;
         check(before == after, || format!("malformed requests changed something: {before:#?} became {after:#?}"))?;
-        check(office.node.run(&["policy"])? == policy, || "the policy changed".into())?;
+        check(office.node.json(&["policy"])? == policy, || "the policy changed".into())?;
         bring(office, &["sales-2"])
     });
 }
