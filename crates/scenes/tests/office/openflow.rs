@@ -133,7 +133,12 @@ fn silent_connections_do_not_keep_switches_out() {
             let silent = (0..400).map(|_| connect()).collect::<Told<Vec<_>>>()?;
             check(office.node.log().contains("too many switch connections"), || "400 connections all had room".into())?;
             let gone = office.switches[2].vsctl(&["get-controller", "sw2"])?;
-            office.switches[2].vsctl(&["del-controller", "sw2"])?;
+            // Not `del-controller`: without any controller Open vSwitch empties its tables.
+            office.switches[2].vsctl(&["set-controller", "sw2", "tcp:192.0.2.5:1"])?;
+            eventually("the end of sw2's connection", || {
+                let lost = office.node.log_with("switch", &["sw2 is disconnected"])?;
+                check(lost.is_some(), || "sw2 is connected".into())
+            })?;
             office.switches[2].vsctl(&["set-controller", "sw2", gone.trim()])?;
             // The node closes those that never say who they are; sw2 gets one of their places.
             office.node.wait_for_switches(3)?;
@@ -172,7 +177,7 @@ fn a_switch_that_comes_back_wrong_is_repaired_by_the_difference() {
                 format!("{missing} rows are missing, {foreign} are foreign: {broken:#?}")
             })?;
             let controller = sw1.vsctl(&["get-controller", "sw1"])?;
-            // To a port where nobody listens. (Without any controller Open vSwitch would empty its tables.)
+            // To a port where nobody listens; not `del-controller`, which makes Open vSwitch empty its tables.
             sw1.vsctl(&["set-controller", "sw1", "tcp:192.0.2.1:1"])?;
             // What is changed while it is away reaches it when it is back.
             office.apply(&POLICY.replace("services: [print], owner", "services: [print, web], owner"))?;
