@@ -6,8 +6,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO := cargo
-# Programs that the lab and its tests start.
-BINS := --bin fseg --bin fsegd --bin fseg-lab-probe
 
 .PHONY: demo test tools programs lint deny unit story fmt doc
 
@@ -22,7 +20,7 @@ tools:
 	@tools/install
 
 programs:
-	$(CARGO) build --locked $(BINS)
+	$(CARGO) build --locked --workspace --bins
 
 lint:
 	$(CARGO) fmt --all --check
@@ -32,12 +30,12 @@ lint:
 deny:
 	@tools/deny
 
-# Unit, property and namespace tests. The namespace tests start the real programs, so these are built first.
-unit: programs
+# Unit, property and namespace tests.
+unit: tools
 	@tools/tests
 
 # The demo itself: every step must go well.
-story: programs
+story: unit
 	NO_COLOR=1 target/debug/fseg lab run office
 
 fmt:

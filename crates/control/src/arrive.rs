@@ -1,6 +1,7 @@
 //! Packets that switches show the node: addresses asked for, first packets, forgeries, denials, neighbours.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use fseg_address::{DhcpAnswer, DhcpContext, DhcpEvent, DhcpReply, LeaseChange, LeaseState};
 use fseg_admission::Standing;
@@ -13,7 +14,6 @@ use fseg_wire::{Frame, Payload, Transport};
 
 use crate::controller::Controller;
 use crate::effect::EventKind;
-use crate::link::LinkPhase;
 use crate::record::{NumberKind, Record, RecordKey};
 use crate::world::Known;
 
@@ -25,6 +25,9 @@ enum Arrived {
     /// Not seen before.
     New,
 }
+
+/// How long a switch may be out of reach before its endpoints may turn up elsewhere.
+const OUT_OF_REACH: Duration = Duration::from_secs(10);
 
 impl Controller {
     pub(crate) fn packet_in(&mut self, dpid: Dpid, packet: &PacketIn) {
@@ -124,9 +127,14 @@ impl Controller {
         id
     }
 
-    /// True when nobody can be at that place any more: its link is down, or its switch is out of reach.
+    /// True when nobody can be at that place any more: its link is down, or its switch has been out of reach for a while
+    /// (not only for the moment in which node or switch restart: then another could take the endpoint's place).
     fn has_left(&self, place: Location) -> bool {
-        self.links.get(&place.switch).is_none_or(|l| l.phase == LinkPhase::Down || l.port_is_down(place.port))
+        let mono = self.now.mono;
+        self.links.get(&place.switch).is_none_or(|l| match l.down_since {
+            Some(since) => mono.since(since) >= OUT_OF_REACH,
+            None => l.port_is_down(place.port),
+        })
     }
 
     /// An access port has room for one endpoint, a shared port for a number of them.

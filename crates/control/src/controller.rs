@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fseg_address::AddressBook;
 use fseg_admission::{Admission, Names, SessionClock};
-use fseg_model::{ClassId, Dpid, Endpoint, EndpointId, Location, Mono, Name, Wall};
+use fseg_model::{ClassId, Dpid, Endpoint, EndpointId, Location, Method, Mono, Name, Wall};
 use fseg_openflow::{Body, Message};
 use fseg_pipeline::{Delta, Fabric, Owner};
 use fseg_policy::Policy;
@@ -92,6 +92,7 @@ pub struct Controller {
     outgoing: Vec<(Dpid, u64, Vec<Message>)>,
     waiting: VecDeque<Waiting>,
     next_poll: Mono,
+    next_sweep: Mono,
     pub(crate) next_expiry: Option<Wall>,
     pub(crate) next_ask: Mono,
     /// Where endpoints were last seen, for saying that they moved.
@@ -109,6 +110,12 @@ const SAVE_USAGE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2000);
 /// A device without a name, without an address and without a link is forgotten after this.
 const FORGET_STRANGER: Duration = Duration::from_secs(300);
+/// What only its place named is forgotten after a day away; phones change their MAC address.
+const FORGET_PLACED: Duration = Duration::from_secs(24 * 3600);
+/// People's and listed devices' endpoints keep their names for a month.
+const FORGET_NAMED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often sessions and those away are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
 
 impl Controller {
     /// A controller with what was committed before. The changes of the first [`Controller::flush`] include this start's
@@ -157,7 +164,7 @@ impl Controller {
         let mut names = Names::new();
         names.reserve(admission.reserved_names());
         let mut this = Self {
-            links: config.switches.iter().map(|s| (s.dpid, Link::new())).collect(),
+            links: config.switches.iter().map(|s| (s.dpid, Link::new(now.mono))).collect(),
             fabric,
             policy: Policy::empty(),
             version: None,
@@ -183,6 +190,7 @@ impl Controller {
             outgoing: Vec::new(),
             waiting: VecDeque::new(),
             next_poll: now.mono.plus(POLL),
+            next_sweep: now.mono,
             next_expiry: None,
             next_ask: now.mono,
             last_place: HashMap::new(),
@@ -356,22 +364,36 @@ impl Controller {
                 self.put(Record::Usage { permit, usage });
             }
         }
-        self.expire_sessions();
-        self.forget_strangers();
+        if self.next_sweep <= mono {
+            self.next_sweep = mono.plus(SWEEP);
+            self.expire_sessions();
+            self.forget();
+        }
         self.expire_permits();
         self.ask_gateways();
     }
 
-    fn forget_strangers(&mut self) {
+    /// Forgets who has been away for long: records and names must not grow with every device that ever passed by.
+    fn forget(&mut self) {
         let mono = self.now.mono;
         let gone: Vec<_> = self
             .endpoints
             .iter()
-            .filter(|k| k.endpoint.name.is_none() && k.away.is_some_and(|since| mono.since(since) >= FORGET_STRANGER))
+            .filter(|k| {
+                let keep = match (&k.endpoint.name, &k.endpoint.session) {
+                    (None, _) => FORGET_STRANGER,
+                    (Some(_), Some(s)) if s.method == Method::Device => FORGET_NAMED,
+                    (Some(_), Some(_)) => FORGET_PLACED,
+                    (Some(_), None) => FORGET_NAMED,
+                };
+                k.away.is_some_and(|since| mono.since(since) >= keep)
+            })
             .map(|k| k.endpoint.id)
             .collect();
         for id in gone {
-            self.endpoints.remove(id);
+            if let Some(known) = self.endpoints.remove(id) {
+                self.names.release(known.endpoint.mac);
+            }
             self.touched.insert(id);
             self.last_place.remove(&id);
             self.delete(crate::record::RecordKey::Endpoint(id));
@@ -391,7 +413,7 @@ impl Controller {
         if link.connection != connection || link.phase == LinkPhase::Down {
             return; // an older connection of a switch that is back already
         }
-        link.disconnected();
+        link.disconnected(self.now.mono);
         for w in &mut self.waiting {
             // It will be told when it is back; nobody waits for that.
             let before = w.on.len();

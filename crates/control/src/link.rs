@@ -82,6 +82,8 @@ pub(crate) struct Link {
     pub(crate) phase: LinkPhase,
     pub(crate) connection: u64,
     pub(crate) since: Option<Wall>,
+    /// Since when it is out of reach.
+    pub(crate) down_since: Option<Mono>,
     pub(crate) desired: Desired,
     pub(crate) meters: Vec<Meter>,
     pub(crate) counters: HashMap<RowKey, Counter>,
@@ -108,8 +110,9 @@ const BUNDLE_ATOMIC_ORDERED: u16 = 3;
 pub(crate) const MAX_UNCONFIRMED: usize = 1024;
 
 impl Link {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now: Mono) -> Self {
         Self {
+            down_since: Some(now),
             phase: LinkPhase::Down,
             connection: 0,
             since: None,
@@ -160,6 +163,7 @@ impl Link {
     pub(crate) fn connected(&mut self, connection: u64, now: Wall) -> Vec<Message> {
         self.connection = connection;
         self.since = Some(now);
+        self.down_since = None;
         self.unconfirmed.clear();
         self.refused.clear();
         self.read()
@@ -184,8 +188,9 @@ impl Link {
     }
 
     /// The connection is gone. Rows stay on the switch; what was unconfirmed will be seen at the next reading.
-    pub(crate) fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self, now: Mono) {
         self.phase = LinkPhase::Down;
+        self.down_since = Some(now);
         self.since = None;
         self.unsent = Delta::default();
         self.unconfirmed.clear();

@@ -22,6 +22,8 @@ use crate::node::{Login, NodeProcess, portal_login};
 
 /// The virtual router of every endpoint.
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// Its MAC address on every switch.
+pub const ROUTER_MAC: &str = "02:f5:e6:00:00:01";
 /// An address that only the Internet has.
 pub const WEBSITE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// The policy of the scene, also an example for people.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fseg_lab::{Client, Lab, Story};
 
-use super::{Expected, Kind, Office, PLANS, POLICY, ROUTER, SERVICES, WEBSITE};
+use super::{Expected, Kind, Office, PLANS, POLICY, ROUTER, ROUTER_MAC, SERVICES, WEBSITE};
 use crate::SceneError;
 use crate::node::{Login, portal_login};
 
@@ -298,18 +298,20 @@ fn movement<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
 
 fn forgery<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
     story.chapter("A spoofed address");
-    story.show("sales-2 gives itself crm-1's address and asks crm-2 for anything", || -> Told<String> {
+    story.show("sales-2 gives itself crm-1's address and sends from it to git-1", || -> Told<String> {
         let (who, as_whom) = (office.endpoint("sales-2")?, office.endpoint("crm-1")?);
         let forged = as_whom.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
-        let target = office.endpoint("git-1")?.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
+        let target = office.endpoint("git-1")?.address()?.ok_or_else(|| SceneError::wrong("no address"))?.to_string();
         who.ip(&["address", "add", &format!("{forged}/32"), "dev", "eth0"])?;
-        let out =
-            who.exec(&["ping", "-c", "3", "-i", "0.2", "-W", "1", "-I", &forged.to_string(), &target.to_string()])?;
+        // With the neighbour known, the forged packets themselves go out, not only ARP for them.
+        who.ip(&["neighbour", "replace", &target, "lladdr", ROUTER_MAC, "dev", "eth0", "nud", "permanent"])?;
+        let out = who.exec(&["ping", "-c", "3", "-i", "0.2", "-W", "1", "-I", &forged.to_string(), &target])?;
+        who.ip(&["neighbour", "del", &target, "dev", "eth0"])?;
         who.ip(&["address", "del", &format!("{forged}/32"), "dev", "eth0"])?;
         if out.status.success() {
             return wrong("the forged ping was answered");
         }
-        office.node.wait_for_log("spoofed", &["sales-2"])
+        office.node.wait_for_log("spoofed", &["sales-2", &format!("source {forged}")])
     });
     story.step("crm-1 itself is unaffected", || -> Told<()> {
         let crm = office.endpoint("crm-1")?.address()?.ok_or_else(|| SceneError::wrong("no address"))?;
