@@ -143,12 +143,34 @@ fn stop(dir: &std::path::Path) -> ExitCode {
     let handle = handle.and_then(|b| serde_json::from_slice::<sandbox::Handle>(&b).map_err(|e| e.to_string()));
     match handle {
         Ok(handle) => {
-            let pid = nix::unistd::Pid::from_raw(handle.pid.cast_signed());
+            // The sandbox is the child of `unshare`, which is the child of the process that tears everything down.
+            let Some(outer) = parent(handle.pid).and_then(parent) else {
+                return fail(2, format_args!("no scene runs in {} any more", dir.display()));
+            };
+            let pid = nix::unistd::Pid::from_raw(outer.cast_signed());
             match nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) => ended(&path),
                 Err(e) => fail(2, format_args!("the scene in {} cannot be ended: {e}", dir.display())),
             }
         }
         Err(e) => fail(2, format_args!("no scene runs in {}: {}: {e}", dir.display(), path.display())),
     }
+}
+
+/// Waits until the scene has taken its folder away, or its handle in it.
+fn ended(handle: &std::path::Path) -> ExitCode {
+    for _ in 0..100 {
+        if !handle.exists() {
+            return ExitCode::SUCCESS;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    fail(1, format_args!("the scene was told to end, but {} is still there", handle.display()))
+}
+
+/// A process's parent; `None` when there is no such process, or its parent is the first of all.
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("PPid:"))?;
+    line.trim().parse().ok().filter(|p| *p > 1)
 }

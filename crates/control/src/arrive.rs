@@ -1,7 +1,6 @@
 //! Packets that switches show the node: addresses asked for, first packets, forgeries, denials, neighbours.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use fseg_address::{DhcpAnswer, DhcpContext, DhcpEvent, DhcpReply, LeaseChange, LeaseState};
 use fseg_admission::Standing;
@@ -14,6 +13,7 @@ use fseg_wire::{Frame, Payload, Transport};
 
 use crate::controller::Controller;
 use crate::effect::EventKind;
+use crate::link::LinkPhase;
 use crate::record::{NumberKind, Record, RecordKey};
 use crate::world::Known;
 
@@ -25,9 +25,6 @@ enum Arrived {
     /// Not seen before.
     New,
 }
-
-/// How long a switch may be out of reach before its endpoints may turn up elsewhere.
-const OUT_OF_REACH: Duration = Duration::from_secs(10);
 
 impl Controller {
     pub(crate) fn packet_in(&mut self, dpid: Dpid, packet: &PacketIn) {
@@ -80,16 +77,15 @@ impl Controller {
             match there {
                 Some(old) if old != place && !self.has_left(old) => {
                     let at = self.place_text(old);
-                    self.refuse(
-                        place,
-                        mac,
-                        &format!("{} has this MAC address and is still attached at {at}", self.label(id)),
-                    );
+                    let reach = self.links.get(&old.switch).is_some_and(|l| l.phase != LinkPhase::Down);
+                    let still = if reach { "is still attached at" } else { "was last at (its switch is out of reach)" };
+                    let label = self.label(id);
+                    self.refuse(place, mac, &format!("{label} has this MAC address and {still} {at}"));
                     return None;
                 }
                 // Who is here already needs no room, however many have become strangers since.
-                Some(_) => return Some(Arrived::Known(id)),
-                None => {}
+                Some(old) if old == place => return Some(Arrived::Known(id)),
+                _ => {}
             }
         }
         self.room_at(place, mac, known).then_some(known.map_or(Arrived::New, Arrived::Known))
@@ -127,14 +123,10 @@ impl Controller {
         id
     }
 
-    /// True when nobody can be at that place any more: its link is down, or its switch has been out of reach for a while
-    /// (not only for the moment in which node or switch restart: then another could take the endpoint's place).
+    /// True when nobody can be at that place any more: its switch says that the link is down. A switch that is out of reach
+    /// says nothing, and goes on forwarding: whoever was there is there still, and nobody may take the place over.
     fn has_left(&self, place: Location) -> bool {
-        let mono = self.now.mono;
-        self.links.get(&place.switch).is_none_or(|l| match l.down_since {
-            Some(since) => mono.since(since) >= OUT_OF_REACH,
-            None => l.port_is_down(place.port),
-        })
+        self.links.get(&place.switch).is_none_or(|l| l.port_is_down(place.port))
     }
 
     /// An access port has room for one endpoint, a shared port for a number of them.

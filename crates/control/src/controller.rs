@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::SiteConfig;
 use crate::denied::Recent;
 use crate::effect::{Answer, Effect, Event, EventKind, Presence, Ticket};
+use crate::external::NextHop;
 use crate::input::Input;
 use crate::link::{Link, LinkNews, LinkPhase};
 use crate::record::{Change, NumberKind, PolicyVersion, Record};
@@ -99,6 +100,8 @@ pub struct Controller {
     pub(crate) last_place: HashMap<EndpointId, Location>,
     /// Endpoints whose presence changed since the last flush.
     pub(crate) touched: BTreeSet<EndpointId>,
+    /// When each exit's next hop last answered, and since when somebody else claims to be it.
+    pub(crate) next_hops: HashMap<Location, NextHop>,
     /// Classes that stand for outside networks now.
     pub(crate) external_classes: BTreeSet<ClassId>,
 }
@@ -146,7 +149,9 @@ impl Controller {
                 Record::Usage { permit, usage: stored } => {
                     usage.insert(permit, stored);
                 }
-                Record::Neighbour { address, mac } => crate::external::known_neighbour(&mut fabric, address, mac),
+                Record::Neighbour { place, address, mac } => {
+                    crate::external::known_neighbour(&mut fabric, place, address, mac);
+                }
                 Record::Number { kind: NumberKind::Permit, name, number } => {
                     if let Ok(name) = Name::new(&name) {
                         permit_numbers.insert(name, number);
@@ -164,7 +169,7 @@ impl Controller {
         let mut names = Names::new();
         names.reserve(admission.reserved_names());
         let mut this = Self {
-            links: config.switches.iter().map(|s| (s.dpid, Link::new(now.mono))).collect(),
+            links: config.switches.iter().map(|s| (s.dpid, Link::new())).collect(),
             fabric,
             policy: Policy::empty(),
             version: None,
@@ -194,6 +199,7 @@ impl Controller {
             next_expiry: None,
             next_ask: now.mono,
             last_place: HashMap::new(),
+            next_hops: HashMap::new(),
             external_classes: BTreeSet::new(),
             touched: BTreeSet::new(),
             config,
@@ -413,7 +419,7 @@ impl Controller {
         if link.connection != connection || link.phase == LinkPhase::Down {
             return; // an older connection of a switch that is back already
         }
-        link.disconnected(self.now.mono);
+        link.disconnected();
         for w in &mut self.waiting {
             // It will be told when it is back; nobody waits for that.
             let before = w.on.len();

@@ -205,55 +205,8 @@ impl Controller {
     /// Whose a row is, and why it exists. `None` for a cookie that is not of this network.
     pub fn why(&self, cookie: u64) -> Option<Why> {
         let owner = Cookie::from_u64(cookie)?.owner;
-        let (kind, id, sentence) = match owner {
-            Owner::System(s) => ("system", format!("{s:?}"), s.sentence().to_owned()),
-            Owner::Endpoint(e) => {
-                let label = self.label(e);
-                ("endpoint", label.clone(), format!("it says where {label} is and which class it has"))
-            }
-            Owner::Spoof(e) => {
-                let label = self.label(e);
-                (
-                    "spoof",
-                    label.clone(),
-                    format!("it drops packets that {label} sends with addresses that are not its own"),
-                )
-            }
-            Owner::Permit(n) => {
-                let id = self.permit_numbers.iter().find(|(_, m)| **m == n).map(|(id, _)| id.to_string());
-                let permit = self.policy.permits.iter().find(|p| Some(p.id.to_string()) == id);
-                let sentence = match permit {
-                    Some(p) => {
-                        let list = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-                        let mut text = format!(
-                            "permit {} lets {} use {} of {}",
-                            p.id,
-                            list(&p.from),
-                            list(&p.services),
-                            list(&p.to)
-                        );
-                        if let Some(owner) = &p.owner {
-                            text.push_str(&format!("; owner: {owner}"));
-                        }
-                        if let Some(reason) = &p.reason {
-                            text.push_str(&format!("; reason: {reason}"));
-                        }
-                        text
-                    }
-                    None => "a permit that the policy no longer has".to_owned(),
-                };
-                ("permit", id.unwrap_or_else(|| n.to_string()), sentence)
-            }
-            Owner::External(n) => {
-                let members = ClassId::new(n).ok().and_then(|c| self.classes.get(c)).map(|c| c.members.clone());
-                let names = members.unwrap_or_default().iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-                (
-                    "external",
-                    names.clone(),
-                    format!("it says which addresses belong to {names} and how they are reached"),
-                )
-            }
-        };
+        let (kind, id) = self.owner_label(owner);
+        let sentence = self.owner_sentence(owner, &id);
         let mut rows: Vec<PathRow> = self
             .links
             .iter()
@@ -261,6 +214,48 @@ impl Controller {
             .collect();
         rows.sort_by(|a, b| (a.dpid, &a.row.key).cmp(&(b.dpid, &b.row.key)));
         Some(Why { owner, kind, id, sentence, rows })
+    }
+
+    /// What kind of owner, and which: short, for listings.
+    pub fn owner_label(&self, owner: Owner) -> (&'static str, String) {
+        match owner {
+            Owner::System(s) => ("system", format!("{s:?}")),
+            Owner::Endpoint(e) => ("endpoint", self.label(e)),
+            Owner::Spoof(e) => ("spoof", self.label(e)),
+            Owner::Permit(n) => {
+                let id = self.permit_numbers.iter().find(|(_, m)| **m == n).map(|(id, _)| id.to_string());
+                ("permit", id.unwrap_or_else(|| n.to_string()))
+            }
+            Owner::External(n) => {
+                let class = ClassId::new(n).ok().and_then(|c| self.classes.get(c));
+                let names = class.map(|c| c.members.iter().map(Name::as_str).collect::<Vec<_>>().join(", "));
+                ("external", names.unwrap_or_else(|| n.to_string()))
+            }
+        }
+    }
+
+    fn owner_sentence(&self, owner: Owner, id: &str) -> String {
+        match owner {
+            Owner::System(s) => s.sentence().to_owned(),
+            Owner::Endpoint(_) => format!("it says where {id} is and which class it has"),
+            Owner::Spoof(_) => format!("it drops packets that {id} sends with addresses that are not its own"),
+            Owner::External(_) => format!("it says which addresses belong to {id} and how they are reached"),
+            Owner::Permit(_) => match self.policy.permits.iter().find(|p| p.id.as_str() == id) {
+                Some(p) => {
+                    let list = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+                    let mut text =
+                        format!("permit {} lets {} use {} of {}", p.id, list(&p.from), list(&p.services), list(&p.to));
+                    if let Some(owner) = &p.owner {
+                        text.push_str(&format!("; owner: {owner}"));
+                    }
+                    if let Some(reason) = &p.reason {
+                        text.push_str(&format!("; reason: {reason}"));
+                    }
+                    text
+                }
+                None => "a permit that the policy no longer has".to_owned(),
+            },
+        }
     }
 }
 
@@ -277,6 +272,7 @@ fn serves(row: &Row, metadata: u64, flow: Flow) -> bool {
     row.key.matches.iter().all(|(field, value)| match *field {
         Field::Metadata => value.matches(u128::from(metadata)),
         f if f == bits::SERVICE_PROTOCOL => value.matches(u128::from(flow.protocol.0)),
+        f if f == bits::FRAGMENT => false,
         f if f == bits::SERVICE_PORT => value.matches(u128::from(flow.port)),
         _ => true,
     })

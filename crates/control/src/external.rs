@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use fseg_model::{ClassId, Dpid, Location, Mac, PortKind, PortNo, SliceId};
+use fseg_model::{ClassId, Dpid, Location, Mac, Mono, PortKind, PortNo, SliceId};
 use fseg_pipeline::fabric::{Exit, PortFacts, ROUTER_MAC, SwitchFacts};
 use fseg_pipeline::rows::external_rows;
 use fseg_pipeline::{ExternalFacts, Fabric, Owner, SwitchRole};
@@ -63,12 +63,24 @@ fn via(config: &SiteConfig, switch: &SwitchConfig) -> BTreeMap<Dpid, PortNo> {
 }
 
 /// A next hop from before a restart.
-pub(crate) fn known_neighbour(fabric: &mut Fabric, address: Ipv4Addr, mac: Mac) {
-    let ports = fabric.switches.values_mut().flat_map(|s| &mut s.ports);
-    for exit in ports.filter_map(|p| p.exit.as_mut()).filter(|e| e.gateway == address) {
+pub(crate) fn known_neighbour(fabric: &mut Fabric, place: Location, address: Ipv4Addr, mac: Mac) {
+    let port = fabric.switches.get_mut(&place.switch).and_then(|s| s.ports.iter_mut().find(|p| p.number == place.port));
+    if let Some(exit) = port.and_then(|p| p.exit.as_mut()).filter(|e| e.gateway == address) {
         exit.gateway_mac = Some(mac);
     }
 }
+
+/// What is known of an exit's next hop.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct NextHop {
+    /// When it last answered.
+    answered: Mono,
+    /// Since when another MAC address claims to be it.
+    doubted: Option<Mono>,
+}
+
+/// How long the known next hop has for an answer before another one is believed.
+const DOUBT: Duration = Duration::from_secs(3);
 
 /// Externals that claim inner addresses: refused, since such an address could be two things at once.
 pub(crate) fn overlap(config: &SiteConfig, policy: &Policy) -> Vec<String> {
@@ -146,8 +158,9 @@ impl Controller {
         for switch in self.fabric.switches.values() {
             for port in &switch.ports {
                 let Some(exit) = &port.exit else { continue };
-                unknown |= exit.gateway_mac.is_none();
                 let place = Location { switch: switch.dpid, port: port.number };
+                let doubted = self.next_hops.get(&place).is_some_and(|h| h.doubted.is_some());
+                unknown |= exit.gateway_mac.is_none() || doubted;
                 asks.push((place, ArpPacket::request(ROUTER_MAC, exit.address, exit.gateway)));
             }
         }
@@ -162,17 +175,41 @@ impl Controller {
         self.next_ask = self.now.mono.plus(if unknown { ASK_UNKNOWN } else { ASK_AGAIN });
     }
 
-    /// A next hop answered.
+    /// Somebody on an outside network says that it is the next hop. While the one that is known still answers, nobody else
+    /// is believed: an outside network is anybody's.
     pub(crate) fn neighbour(&mut self, place: Location, frame: &Frame) {
         let Payload::Arp(arp) = &frame.payload else { return };
         let (mac, address): (_, Ipv4Addr) = (arp.sender_mac, arp.sender_ip);
+        if mac != frame.source || mac.is_unusable_source() || mac.0[..3] == ROUTER_MAC.0[..3] {
+            return;
+        }
+        let mono = self.now.mono;
         let Some(switch) = self.fabric.switches.get_mut(&place.switch) else { return };
         let Some(port) = switch.ports.iter_mut().find(|p| p.number == place.port) else { return };
-        let Some(exit) = port.exit.as_mut().filter(|e| e.gateway == address && e.gateway_mac != Some(mac)) else {
+        let Some(exit) = port.exit.as_mut().filter(|e| e.gateway == address) else { return };
+        let hop = self.next_hops.entry(place).or_default();
+        let before = exit.gateway_mac;
+        if before == Some(mac) {
+            *hop = NextHop { answered: mono, doubted: None };
             return;
-        };
-        let before = exit.gateway_mac.replace(mac);
-        self.put(Record::Neighbour { address, mac });
+        }
+        if let Some(known) = before {
+            let since = *hop.doubted.get_or_insert(mono);
+            if hop.answered > since || mono.since(since) < DOUBT {
+                self.next_ask = mono;
+                if self.denied.first_seen((place, mac, "next hop"), mono) {
+                    let at = self.place_text(place);
+                    let text = format!(
+                        "{mac} at {at} claims to be the next hop {address}, which is {known}; it is asked again"
+                    );
+                    self.event(EventKind::Spoofed, text, |e| e.mac = Some(mac.to_string()));
+                }
+                return;
+            }
+        }
+        exit.gateway_mac = Some(mac);
+        *hop = NextHop { answered: mono, doubted: None };
+        self.put(Record::Neighbour { place, address, mac });
         let at = self.place_text(place);
         let text = match before {
             None => format!("the next hop {address} at {at} is {mac}"),

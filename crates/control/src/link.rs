@@ -16,7 +16,7 @@ use fseg_openflow::{
 use fseg_pipeline::cookie::{MAGIC_MASK, MAGIC_VALUE};
 use fseg_pipeline::meter::Meter;
 use fseg_pipeline::repair::{self, Repair};
-use fseg_pipeline::{Delta, Desired, RowKey, Table};
+use fseg_pipeline::{Delta, Desired, RowKey, Table, Unsent};
 
 /// How far a switch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +82,6 @@ pub(crate) struct Link {
     pub(crate) phase: LinkPhase,
     pub(crate) connection: u64,
     pub(crate) since: Option<Wall>,
-    /// Since when it is out of reach.
-    pub(crate) down_since: Option<Mono>,
     pub(crate) desired: Desired,
     pub(crate) meters: Vec<Meter>,
     pub(crate) counters: HashMap<RowKey, Counter>,
@@ -92,7 +90,7 @@ pub(crate) struct Link {
     pub(crate) foreign: usize,
     pub(crate) last_error: Option<String>,
     pub(crate) resync_at: Option<Mono>,
-    unsent: Delta,
+    unsent: Unsent,
     reading: Reading,
     next_xid: u32,
     /// Changes under way, by the barrier that will confirm them.
@@ -110,9 +108,8 @@ const BUNDLE_ATOMIC_ORDERED: u16 = 3;
 pub(crate) const MAX_UNCONFIRMED: usize = 1024;
 
 impl Link {
-    pub(crate) fn new(now: Mono) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            down_since: Some(now),
             phase: LinkPhase::Down,
             connection: 0,
             since: None,
@@ -124,7 +121,7 @@ impl Link {
             foreign: 0,
             last_error: None,
             resync_at: None,
-            unsent: Delta::default(),
+            unsent: Unsent::default(),
             reading: Reading::default(),
             next_xid: 1,
             unconfirmed: BTreeMap::new(),
@@ -156,14 +153,13 @@ impl Link {
 
     /// How many rows are to be added (or changed) and removed with the next bundle.
     pub(crate) fn unsent_rows(&self) -> (usize, usize) {
-        (self.unsent.add.len(), self.unsent.remove.len())
+        self.unsent.counts()
     }
 
     /// A new connection: read it.
     pub(crate) fn connected(&mut self, connection: u64, now: Wall) -> Vec<Message> {
         self.connection = connection;
         self.since = Some(now);
-        self.down_since = None;
         self.unconfirmed.clear();
         self.refused.clear();
         self.read()
@@ -173,7 +169,7 @@ impl Link {
     pub(crate) fn read(&mut self) -> Vec<Message> {
         self.phase = LinkPhase::Reading;
         self.resync_at = None;
-        self.unsent = Delta::default();
+        self.unsent = Unsent::default();
         let questions: Vec<Message> =
             [Query::PortDesc, Query::MeterConfig(meter::ALL), Query::Flow(FlowQuery::default())]
                 .into_iter()
@@ -188,11 +184,10 @@ impl Link {
     }
 
     /// The connection is gone. Rows stay on the switch; what was unconfirmed will be seen at the next reading.
-    pub(crate) fn disconnected(&mut self, now: Mono) {
+    pub(crate) fn disconnected(&mut self) {
         self.phase = LinkPhase::Down;
-        self.down_since = Some(now);
         self.since = None;
-        self.unsent = Delta::default();
+        self.unsent = Unsent::default();
         self.unconfirmed.clear();
         self.refused.clear();
         self.reading = Reading::default();
@@ -204,7 +199,7 @@ impl Link {
             for key in &delta.remove {
                 self.counters.remove(key);
             }
-            self.unsent.then(delta);
+            self.unsent.push(delta);
         }
     }
 
@@ -213,7 +208,7 @@ impl Link {
         if self.phase != LinkPhase::Up || self.unsent.is_empty() || self.unconfirmed.len() >= MAX_UNCONFIRMED {
             return None;
         }
-        let delta = std::mem::take(&mut self.unsent);
+        let delta = self.unsent.take();
         Some(self.bundle(delta.flow_mods(round)).0)
     }
 
@@ -256,17 +251,22 @@ impl Link {
                 self.port(&status.port, status.reason != PortReason::Delete, &mut news);
             }
             Body::Error(e) => {
-                let text = format!("OpenFlow error type {}, code {} (OpenFlow 1.3, 7.4.4)", e.type_, e.code);
+                let text = match e.name() {
+                    Some(name) => format!("{name} (OpenFlow error type {}, code {})", e.type_, e.code),
+                    None => format!("OpenFlow error type {}, code {}", e.type_, e.code),
+                };
                 self.last_error = Some(text.clone());
-                self.failures += 1;
                 let concerned =
                     |(barrier, flight): &(&u32, &mut Flight)| (flight.first..=**barrier).contains(&message.xid);
                 if let Some((_, flight)) = self.unconfirmed.iter_mut().find(concerned) {
-                    flight.refused = true;
+                    // One refused bundle may bring several errors; they count once.
+                    if !std::mem::replace(&mut flight.refused, true) {
+                        self.failures += 1;
+                    }
+                    // What the switch holds now is unknown: read it again, later each time.
+                    let wait = Duration::from_secs(1 << self.failures.min(6).saturating_sub(1));
+                    self.resync_at = Some(now.plus(wait));
                 }
-                // What the switch holds now is unknown: read it again, later each time.
-                let wait = Duration::from_secs(1 << self.failures.min(6).saturating_sub(1));
-                self.resync_at = Some(now.plus(wait));
                 news.push(LinkNews::Failed { message: text });
             }
             _ => {}
@@ -368,6 +368,12 @@ impl Link {
         let mut mods: Vec<FlowMod> =
             strangers.iter().map(|s| FlowMod::delete_strict(s.table, s.priority, s.matches.clone())).collect();
         mods.extend(delta.flow_mods(round));
+        if self.failures > 0 && (1..mods.len()).contains(&removed) {
+            // The switch refuses something. What takes rights away must not wait for that to be mended.
+            let additions = mods.split_off(removed);
+            let (messages, _) = self.bundle(std::mem::replace(&mut mods, additions));
+            out.extend(messages);
+        }
         let refused = std::mem::take(&mut self.refused);
         if !mods.is_empty() {
             let (messages, barrier) = self.bundle(mods);

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use fseg_address::Lease;
 use fseg_admission::{Account, Device};
-use fseg_model::{Class, ClassId, Endpoint, EndpointId, Mac, Name, Wall};
+use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, Name, Wall};
 use serde::{Deserialize, Serialize};
 
 use crate::controller::Usage;
@@ -53,6 +53,8 @@ pub enum Record {
     Class(Class),
     /// The next hop of an exit: known from the first moment after a restart, so that nothing is interrupted.
     Neighbour {
+        /// The exit's port.
+        place: Location,
         /// Its address.
         address: Ipv4Addr,
         /// Its MAC address when last seen.
@@ -91,8 +93,8 @@ pub enum RecordKey {
     Policy(u64),
     /// By number.
     Class(ClassId),
-    /// By address.
-    Neighbour(Ipv4Addr),
+    /// By port and address.
+    Neighbour(Location, Ipv4Addr),
     /// By the permit's number.
     Usage(u32),
     /// By kind and name.
@@ -109,7 +111,7 @@ impl Record {
             Self::Device(d) => RecordKey::Device(d.name.clone()),
             Self::Policy(p) => RecordKey::Policy(p.version),
             Self::Class(c) => RecordKey::Class(c.id),
-            Self::Neighbour { address, .. } => RecordKey::Neighbour(*address),
+            Self::Neighbour { place, address, .. } => RecordKey::Neighbour(*place, *address),
             Self::Usage { permit, .. } => RecordKey::Usage(*permit),
             Self::Number { kind, name, .. } => RecordKey::Number(*kind, name.clone()),
         }

@@ -159,6 +159,10 @@ impl Controller {
     fn refresh_permit(&mut self, id: &Name) {
         let Some(permit) = self.policy.permits.iter().find(|p| p.id == *id) else { return };
         let Some(&number) = self.permit_numbers.get(id) else { return };
+        // Whenever its rows are made, its end is looked at: the wall clock may have been set back since the last time.
+        if let Some(at) = permit.expires.filter(|at| *at > self.now.wall) {
+            self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
+        }
         let mut rows = permit_rows(&self.permit_facts(permit, number));
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         for dpid in self.dpids() {
@@ -200,19 +204,23 @@ impl Controller {
     pub(crate) fn load_policy(&mut self, version: PolicyVersion) {
         let checked = fseg_policy::check_at(&Source::new(&version.file, &version.text), self.now.wall);
         match checked.policy {
-            Some(policy) => self.policy = policy,
+            Some(policy) => match crate::external::overlap(&self.config, &policy).first() {
+                None => self.policy = policy,
+                Some(why) => self.policy_unusable(why.clone()),
+            },
             None => {
                 let why = checked.diagnostics.first().map(ToString::to_string).unwrap_or_default();
-                self.event(
-                    EventKind::System,
-                    format!("the committed policy cannot be used, so nothing is permitted: {why}"),
-                    |_| {},
-                );
-                self.policy_broken = Some(why);
+                self.policy_unusable(why);
             }
         }
         self.version = Some(version);
         self.number_permits();
+    }
+
+    fn policy_unusable(&mut self, why: String) {
+        let text = format!("the committed policy cannot be used, so nothing is permitted: {why}");
+        self.event(EventKind::System, text, |_| {});
+        self.policy_broken = Some(why);
     }
 
     fn number_permits(&mut self) {

@@ -150,9 +150,9 @@ fn a_change_of_policy_touches_only_its_own_rows() {
     let before = w.touched();
     let applied =
         w.apply(&POLICY.replace("tests:", "  - { id: new, from: sales, to: crm, services: [tcp/22] }\ntests:"));
-    // One row on each of three switches.
-    assert_eq!(w.touched() - before, 3);
-    assert!(applied.rows.iter().all(|(_, added, removed)| (*added, *removed) == (1, 0)), "{applied:?}");
+    // Two rows on each of three switches: the service's, and that of later fragments.
+    assert_eq!(w.touched() - before, 6);
+    assert!(applied.rows.iter().all(|(_, added, removed)| (*added, *removed) == (2, 0)), "{applied:?}");
     w.check();
 }
 

@@ -43,6 +43,8 @@ impl ClassId {
     pub const NODE: ClassId = ClassId(2);
     /// Quarantine: the class of posture black.
     pub const QUARANTINE: ClassId = ClassId(3);
+    /// The portal answering in the name of whatever a stranger asked for; it reaches strangers only.
+    pub const PORTAL: ClassId = ClassId(4);
     /// The first number that stands for a set of groups.
     pub const FIRST: ClassId = ClassId(16);
     /// The largest number.
@@ -70,6 +72,7 @@ impl fmt::Display for ClassId {
             Self::STRANGER => f.pad("stranger"),
             Self::NODE => f.pad("node"),
             Self::QUARANTINE => f.pad("quarantine"),
+            Self::PORTAL => f.pad("portal"),
             Self(n) => fmt::Display::fmt(&n, f),
         }
     }

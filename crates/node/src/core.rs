@@ -4,27 +4,25 @@
 //! change is committed once (group commit) before any of it is sent or said.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fseg_control::{Answer, Change, Controller, Effect, Event, Input, Now, Presence, Ticket};
-use fseg_model::{Dpid, Mono, Wall};
-use fseg_openflow::Message;
+use fseg_model::{Mono, Wall};
 use fseg_store::Store;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
+use crate::backlog::{Backlog, GivenUp};
+use crate::outlets::{Outgoing, Outlets};
 use crate::persist;
 
 /// How many inputs may wait. A sender waits for room, and with it the switch or person behind it.
 const WAITING: usize = 4096;
 /// How many inputs are taken together at most.
 const TOGETHER: usize = 512;
-/// How many changes may wait for a store that does not take them.
-const BACKLOG: usize = 100_000;
 
 type Question = Box<dyn FnOnce(&mut Controller, Now) + Send>;
 type StoreJob = Box<dyn FnOnce(&mut dyn Store) + Send>;
@@ -44,53 +42,6 @@ pub enum NoAnswer {
     /// What was asked could not be made durable, so it is not acknowledged.
     #[error("the store does not accept changes at the moment; see `fseg health`")]
     NotDurable,
-}
-
-/// Where messages for switches go.
-#[derive(Clone, Default)]
-pub struct Outlets(Arc<Mutex<OutletMap>>);
-
-type OutletMap = HashMap<Dpid, Outlet>;
-
-/// One switch's connection.
-struct Outlet {
-    connection: u64,
-    peer: SocketAddr,
-    messages: mpsc::Sender<Vec<Message>>,
-}
-
-impl Outlets {
-    /// A switch is connected: its messages go here from now on.
-    pub fn connect(&self, dpid: Dpid, connection: u64, peer: SocketAddr, messages: mpsc::Sender<Vec<Message>>) {
-        self.lock().insert(dpid, Outlet { connection, peer, messages });
-    }
-
-    /// Where a connected switch is.
-    pub fn peer(&self, dpid: Dpid) -> Option<SocketAddr> {
-        self.lock().get(&dpid).map(|o| o.peer)
-    }
-
-    /// A connection is gone.
-    pub fn disconnect(&self, dpid: Dpid, connection: u64) {
-        let mut map = self.lock();
-        if map.get(&dpid).is_some_and(|o| o.connection == connection) {
-            map.remove(&dpid);
-        }
-    }
-
-    fn send(&self, dpid: Dpid, connection: u64, messages: Vec<Message>) {
-        let mut map = self.lock();
-        let Some(outlet) = map.get(&dpid) else { return };
-        if outlet.connection == connection && outlet.messages.try_send(messages).is_err() {
-            // It does not read what it is sent. Without its outlet the connection closes; when it comes back it is read.
-            warn!(%dpid, "the switch does not take its messages; closing the connection");
-            map.remove(&dpid);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, OutletMap> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The process's clocks.
@@ -157,7 +108,7 @@ impl Core {
             waiters: core.waiters.clone(),
             outlets: core.outlets.clone(),
             store_ok: core.store_ok.clone(),
-            backlog: Vec::new(),
+            backlog: Backlog::default(),
         };
         let thread = std::thread::Builder::new().name("core".into()).spawn(move || worker.run(inbox))?;
         Ok((core, thread))
@@ -228,7 +179,7 @@ struct Worker {
     waiters: Waiters,
     outlets: Outlets,
     store_ok: Arc<AtomicBool>,
-    backlog: Vec<Change>,
+    backlog: Backlog,
 }
 
 impl Worker {
@@ -253,59 +204,74 @@ impl Worker {
     }
 
     fn carry_out(&mut self) {
-        let mut durable = true;
         let effects = self.controller.flush();
-        if !self.backlog.is_empty() && !matches!(effects.first(), Some(Effect::Commit(_))) {
-            // Nothing new to write: try again what waits. Until it is written nothing is acknowledged, for what is said
-            // now may rest on it: a confirmed login, a repeated request for an address.
-            durable = self.commit(vec![]);
-        }
+        // Nothing new to write: what waits may be due. Until it is written nothing is acknowledged, for what is said now
+        // may rest on it: a confirmed login, a repeated request for an address.
+        let mut durable = matches!(effects.first(), Some(Effect::Commit(_))) || self.commit(vec![]);
+        let mut outgoing = Outgoing::default();
+        let mut answers = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Commit(changes) => durable = self.commit(changes),
-                Effect::Send { dpid, connection, messages } => self.outlets.send(dpid, connection, messages),
+                Effect::Send { dpid, connection, messages } => outgoing.rows(dpid, connection, messages),
                 Effect::Reply { dpid, connection, message } => {
                     if durable {
-                        self.outlets.send(dpid, connection, vec![message]);
+                        outgoing.reply(dpid, connection, message);
                     }
                 }
-                Effect::Answer(ticket, answer) => {
-                    let waiter = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
-                    if let Some(waiter) = waiter {
-                        let answer = if durable { Ok(answer) } else { Err(NoAnswer::NotDurable) };
-                        let _ = waiter.send(answer); // the asker may be gone
-                    }
-                }
+                Effect::Answer(ticket, answer) => answers.push((ticket, answer)),
                 Effect::Event(event) => (self.on_event)(&event),
                 Effect::Presence(presence) => (self.on_presence)(&presence),
             }
         }
+        self.outlets.deliver(outgoing);
+        for (ticket, answer) in answers {
+            let waiter = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+            if let Some(waiter) = waiter {
+                let answer = if durable { Ok(answer) } else { Err(NoAnswer::NotDurable) };
+                let _ = waiter.send(answer); // the asker may be gone
+            }
+        }
     }
 
-    /// Writes changes, after those that could not be written before. What runs keeps running when the store does not
-    /// take them; they wait, and nothing that depends on them is acknowledged.
-    fn commit(&mut self, changes: Vec<Change>) -> bool {
-        self.backlog.extend(changes);
-        let batch: Vec<_> = self.backlog.iter().map(persist::to_store).collect();
+    /// Writes changes, together with those that could not be written before; true when nothing waits any more. What runs
+    /// keeps running when the store does not take them; they wait, and nothing that depends on them is acknowledged.
+    fn commit(&mut self, mut changes: Vec<Change>) -> bool {
+        let now = self.clock.now().mono;
+        let batch: Vec<_> = if self.backlog.is_empty() {
+            if changes.is_empty() {
+                return true;
+            }
+            changes.iter().map(persist::to_store).collect()
+        } else {
+            self.backlog.extend(changes.drain(..));
+            if !self.backlog.is_due(now) {
+                return false;
+            }
+            self.backlog.changes().map(persist::to_store).collect()
+        };
         match self.store.commit(&batch) {
             Ok(()) => {
+                let GivenUp { records, audit } = self.backlog.written();
+                if records + audit > 0 {
+                    error!(records, audit, "too many changes waited for the store; some were given up");
+                }
                 if !self.store_ok.swap(true, Ordering::Relaxed) {
                     info!(changes = batch.len(), "the store takes changes again");
                 }
-                self.backlog.clear();
                 true
             }
             Err(e) => {
                 if self.store_ok.swap(false, Ordering::Relaxed) {
                     error!(error = %e, "the store does not take changes; traffic goes on, nothing new is acknowledged");
                 }
-                if self.backlog.len() > BACKLOG {
-                    let lost = self.backlog.len() - BACKLOG;
-                    error!(lost, "too many changes wait for the store; the oldest are given up");
-                    self.backlog.drain(..lost);
-                }
+                self.backlog.extend(changes); // none are left where they wait already
+                self.backlog.failed(now);
                 false
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! `fsegd`: the shell around the controller: runtime, sockets, TLS, disk and clock.
 
+pub mod backlog;
 pub mod bridges;
 pub mod config;
 pub mod core;
 pub mod dns;
 pub mod http;
+pub mod outlets;
 pub mod persist;
 pub mod portal;
 pub mod run;

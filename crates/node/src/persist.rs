@@ -1,6 +1,7 @@
 //! Records of the controller as rows of the store, and back.
 
 use fseg_control::{Change, NumberKind, Record, RecordKey};
+use fseg_model::{Location, PortNo};
 use fseg_store::{AuditEntry, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,7 +38,9 @@ fn place(key: &RecordKey) -> (Table, String) {
         RecordKey::Policy(version) => (Table::Policy, format!("{version:010}")),
         RecordKey::Class(id) => (Table::Class, id.get().to_string()),
         RecordKey::Usage(permit) => (Table::Meta, format!("usage/{permit}")),
-        RecordKey::Neighbour(address) => (Table::Meta, format!("neighbour/{address}")),
+        RecordKey::Neighbour(place, address) => {
+            (Table::Meta, format!("neighbour/{}/{}/{address}", place.switch, place.port.0))
+        }
         RecordKey::Number(kind, name) => (Table::Number, format!("{}/{name}", kind_name(*kind))),
     }
 }
@@ -99,9 +102,15 @@ pub fn from_store(row: fseg_store::Record) -> Result<Option<Record>, Unreadable>
             Record::Number { kind, name: name.into(), number }
         }
         Table::Meta => match key.split_once('/') {
-            Some(("neighbour", address)) => {
-                let address = address.parse().map_err(|_| bad("expected neighbour/ADDRESS".into()))?;
-                Record::Neighbour { address, mac: read(value).map_err(bad)? }
+            Some(("neighbour", rest)) => {
+                let mut parts = rest.split('/');
+                let mut next = || parts.next().unwrap_or_default();
+                let parsed = (next().parse(), next().parse(), next().parse());
+                let (Ok(switch), Ok(port), Ok(address)) = parsed else {
+                    return Err(bad("expected neighbour/SWITCH/PORT/ADDRESS".into()));
+                };
+                let place = Location { switch, port: PortNo(port) };
+                Record::Neighbour { place, address, mac: read(value).map_err(bad)? }
             }
             Some(("usage", permit)) => {
                 let permit = permit.parse().map_err(|_| bad("expected usage/NUMBER".into()))?;

@@ -1,5 +1,6 @@
-//! OpenFlow connections: one task each, bounded both ways.
+//! OpenFlow connections: one task each, in which reading and writing do not wait for each other, bounded both ways.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +11,32 @@ use fseg_model::Dpid;
 use fseg_openflow::session::{self, Session, SessionConfig};
 use fseg_openflow::{Body, Framer, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{debug, info, warn};
 
 use crate::core::{Core, NoAnswer};
 use crate::http::{Shutdown, stopped};
+use crate::outlets::{Feed, Outlet};
 
-/// How many batches may wait for a switch. One batch is one bundle.
-const OUTGOING: usize = 256;
-/// Connections that have not said which switch they are.
+/// Connections that have not said which switch they are. Of those that have there is one for each switch of the site.
 const HANDSHAKES: usize = 256;
+/// How many of the session's own messages may wait to be written: answers to echo requests, mostly, of at most 64 KiB.
+/// Only who asks that often without reading the answers is no longer read.
+const OWN: usize = 16;
+/// Bytes that are encoded ahead of what the switch has read.
+const AHEAD: usize = 256 * 1024;
+/// How long a switch may read nothing of what it is sent.
+const STUCK: Duration = Duration::from_secs(30);
 
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
+type Known = Arc<dyn Fn(Dpid) -> bool + Send + Sync>;
+
 /// Serves switches until told to stop. `known` says which datapath ids are part of the site.
-pub async fn serve(
-    listener: TcpListener,
-    core: Core,
-    known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>,
-    shutdown: Shutdown,
-) {
-    let room = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+pub async fn serve(listener: TcpListener, core: Core, known: Known, shutdown: Shutdown) {
+    let room = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let accepted = tokio::select! {
             a = listener.accept() => a,
@@ -51,128 +56,187 @@ pub async fn serve(
         };
         let (core, known, shutdown) = (core.clone(), known.clone(), shutdown.clone());
         tokio::spawn(async move {
-            let _permit = permit;
             tokio::select! {
-                () = connection(stream, peer, core, known) => {}
+                () = connection(stream, peer, core, known, permit) => {}
                 () = stopped(shutdown) => {}
             }
         });
     }
 }
 
-struct Ready {
-    dpid: Dpid,
-    connection: u64,
-    outgoing: mpsc::Receiver<Vec<Message>>,
-}
-
-async fn connection(stream: TcpStream, peer: SocketAddr, core: Core, known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>) {
+async fn connection(mut stream: TcpStream, peer: SocketAddr, core: Core, known: Known, permit: OwnedSemaphorePermit) {
     let _ = stream.set_nodelay(true); // only a matter of speed
-    let mut ready: Option<Ready> = None;
-    let why = run(stream, peer, &core, known, &mut ready).await;
-    match &ready {
-        Some(r) => {
-            info!(dpid = %r.dpid, %peer, reason = %why, "switch disconnected");
-            core.outlets.disconnect(r.dpid, r.connection);
-            let gone = Input::Disconnected { dpid: r.dpid, connection: r.connection };
-            let _ = core.input(gone).await; // when the core is gone nobody needs to know
+    let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+    let (outlet, feed) = Outlet::new(number, peer);
+    let (own, own_feed) = mpsc::channel(OWN);
+    let (from, to) = stream.split();
+    let mut reading = Reading {
+        peer,
+        number,
+        core: &core,
+        known,
+        own,
+        waiting: Some((outlet, permit)),
+        dpid: None,
+        session: Session::new(core.clock.now().mono.0, SessionConfig::default()),
+    };
+    let Feed { batches, cut } = feed;
+    let why = tokio::select! {
+        biased; // so that the reader's reason counts when it gives up and takes the rest with it
+        why = reading.run(from) => why,
+        // Before the switch is known the outlet's end means that the reader is about to say why.
+        _ = cut => "it did not take its messages in time".into(),
+        why = write(to, own_feed, batches) => why,
+    };
+    match reading.dpid {
+        Some(dpid) => {
+            info!(%dpid, %peer, reason = %why, "switch disconnected");
+            core.outlets.disconnect(dpid, number);
+            // When the core is gone nobody needs to know.
+            let _ = core.input(Input::Disconnected { dpid, connection: number }).await;
         }
-        None => warn!(%peer, reason = %why, "a connection ended before it said which switch it is"),
+        None => warn!(%peer, reason = %why, "a connection ended before it was a switch's"),
     }
 }
 
-async fn run(
-    mut stream: TcpStream,
+/// The reading side, which leads: it holds the session and speaks to the controller.
+struct Reading<'a> {
     peer: SocketAddr,
-    core: &Core,
-    known: Arc<dyn Fn(Dpid) -> bool + Send + Sync>,
-    ready: &mut Option<Ready>,
-) -> String {
-    let (mut reader, mut writer) = stream.split();
-    let mut framer = Framer::new();
-    let now = || core.clock.now().mono.0;
-    let (mut session, mut effects) = Session::new(now(), SessionConfig::default());
-    let mut incoming = vec![0_u8; 64 * 1024];
+    number: u64,
+    core: &'a Core,
+    known: Known,
+    own: mpsc::Sender<Vec<u8>>,
+    /// What a connection holds until it is known which switch it is.
+    waiting: Option<(Outlet, OwnedSemaphorePermit)>,
+    dpid: Option<Dpid>,
+    session: (Session, Vec<session::Effect>),
+}
+
+impl Reading<'_> {
+    /// Runs until the connection must end, and says why.
+    async fn run(&mut self, mut from: ReadHalf<'_>) -> String {
+        let core = self.core;
+        let now = || core.clock.now().mono.0;
+        let mut framer = Framer::new();
+        let mut incoming = vec![0_u8; 64 * 1024];
+        loop {
+            for effect in std::mem::take(&mut self.session.1) {
+                if let Err(why) = self.carry_out(effect).await {
+                    return why;
+                }
+            }
+            let session = &mut self.session.0;
+            let wait = session.poll_timeout().map_or(1000, |at| at.saturating_sub(now()).clamp(1, 1000));
+            let mut effects = Vec::new();
+            tokio::select! {
+                biased; // a sign of life that is there already counts before silence does
+                read = from.read(&mut incoming) => match read {
+                    Ok(0) => return "it closed the connection".into(),
+                    Ok(n) => {
+                        framer.push(&incoming[..n]);
+                        loop {
+                            let input = match framer.next_bytes() {
+                                Ok(Some(bytes)) => match Message::decode(bytes) {
+                                    Ok(message) => session::Input::Message(message),
+                                    Err(error) => {
+                                        debug!(peer = %self.peer, %error, "a message was not understood");
+                                        session::Input::Undecodable { bytes: bytes.to_vec(), error }
+                                    }
+                                },
+                                Ok(None) => break,
+                                Err(e) => return format!("unreadable: {e}"),
+                            };
+                            effects.extend(session.handle(input, now()));
+                        }
+                    }
+                    Err(e) => return e.to_string(),
+                },
+                () = tokio::time::sleep(Duration::from_millis(wait)) => {
+                    effects.extend(session.handle(session::Input::Timeout, now()));
+                }
+            }
+            self.session.1 = effects;
+        }
+    }
+
+    async fn carry_out(&mut self, effect: session::Effect) -> Result<(), String> {
+        let input = match effect {
+            session::Effect::Send(message) => {
+                return self.own.send(message.encode()).await.map_err(|_| "the connection is ending".into());
+            }
+            session::Effect::Ready(features) => {
+                let dpid = Dpid(features.datapath_id);
+                if !(self.known)(dpid) {
+                    return Err(format!("datapath id {dpid} is not in this node's configuration"));
+                }
+                let Some((outlet, _permit)) = self.waiting.take() else { return Ok(()) };
+                self.core
+                    .outlets
+                    .claim(dpid, outlet)
+                    .map_err(|first| format!("datapath id {dpid} is connected already from {first}; refused"))?;
+                self.dpid = Some(dpid);
+                info!(%dpid, peer = %self.peer, "switch connected");
+                Input::Connected { dpid, connection: self.number }
+            }
+            session::Effect::Deliver(message) => {
+                let Some(dpid) = self.dpid else { return Ok(()) };
+                if let Body::Error(e) = &message.body {
+                    warn!(%dpid, error = %e, "switch reports an error");
+                }
+                Input::Message { dpid, connection: self.number, message: Box::new(message) }
+            }
+            session::Effect::Close(reason) => return Err(reason.to_string()),
+        };
+        self.core.input(input).await.map_err(|_| NoAnswer::Stopping.to_string())
+    }
+}
+
+/// The writing side: the session's own messages first, then the controller's. Runs until the switch takes no more, and
+/// says why.
+async fn write(to: WriteHalf<'_>, own: mpsc::Receiver<Vec<u8>>, batches: mpsc::Receiver<Vec<Message>>) -> String {
+    match pass_on(to, own, batches).await {
+        Err(why) => why,
+    }
+}
+
+async fn pass_on(
+    mut to: WriteHalf<'_>,
+    mut own: mpsc::Receiver<Vec<u8>>,
+    mut batches: mpsc::Receiver<Vec<Message>>,
+) -> Result<Infallible, String> {
     let mut bytes = Vec::new();
     loop {
-        for effect in effects.drain(..) {
-            match effect {
-                session::Effect::Send(message) => message.encode_into(&mut bytes),
-                session::Effect::Ready(features) => {
-                    let dpid = Dpid(features.datapath_id);
-                    if !known(dpid) {
-                        return format!("datapath id {dpid} is not in this node's configuration");
-                    }
-                    let connection = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
-                    let (tx, rx) = mpsc::channel(OUTGOING);
-                    core.outlets.connect(dpid, connection, peer, tx);
-                    *ready = Some(Ready { dpid, connection, outgoing: rx });
-                    info!(%dpid, %peer, "switch connected");
-                    if core.input(Input::Connected { dpid, connection }).await.is_err() {
-                        return NoAnswer::Stopping.to_string();
-                    }
-                }
-                session::Effect::Deliver(message) => {
-                    let Some(r) = ready.as_ref() else { continue };
-                    if let Body::Error(e) = &message.body {
-                        warn!(dpid = %r.dpid, error = %e, "switch reports an error");
-                    }
-                    let input = Input::Message { dpid: r.dpid, connection: r.connection, message: Box::new(message) };
-                    if core.input(input).await.is_err() {
-                        return NoAnswer::Stopping.to_string();
-                    }
-                }
-                session::Effect::Close(reason) => return reason.to_string(),
-            }
-        }
-        if !bytes.is_empty() {
-            let write = tokio::time::timeout(Duration::from_secs(30), writer.write_all(&bytes));
-            match write.await {
-                Ok(Ok(())) => bytes.clear(),
-                Ok(Err(e)) => return e.to_string(),
-                Err(_) => return "it did not read what it was sent for 30 s".into(),
-            }
-        }
-        let wait = session.poll_timeout().map_or(1000, |at| at.saturating_sub(now()).clamp(1, 1000));
-        let outgoing = async {
-            match ready.as_mut() {
-                Some(r) => r.outgoing.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            read = reader.read(&mut incoming) => match read {
-                Ok(0) => return "it closed the connection".into(),
-                Ok(n) => {
-                    framer.push(&incoming[..n]);
-                    loop {
-                        let input = match framer.next_bytes() {
-                            Ok(Some(bytes)) => match Message::decode(bytes) {
-                                Ok(message) => session::Input::Message(message),
-                                Err(error) => {
-                                    debug!(%peer, %error, "a message was not understood");
-                                    session::Input::Undecodable { bytes: bytes.to_vec(), error }
-                                }
-                            },
-                            Ok(None) => break,
-                            Err(e) => return format!("unreadable: {e}"),
-                        };
-                        effects.extend(session.handle(input, now()));
+            biased;
+            Some(own) = own.recv() => send(&mut to, &own).await?,
+            Some(batch) = batches.recv() => {
+                for message in batch {
+                    message.encode_into(&mut bytes);
+                    if bytes.len() >= AHEAD {
+                        send(&mut to, &bytes).await?;
+                        bytes.clear();
                     }
                 }
-                Err(e) => return e.to_string(),
-            },
-            messages = outgoing => match messages {
-                Some(messages) => {
-                    for m in messages {
-                        m.encode_into(&mut bytes);
-                    }
-                }
-                None => return "it did not take its messages in time, or connected anew".into(),
-            },
-            () = tokio::time::sleep(Duration::from_millis(wait)) => {
-                effects.extend(session.handle(session::Input::Timeout, now()));
+                send(&mut to, &bytes).await?;
+                bytes.clear();
             }
+            // These ends are the reader's and the outlets' to close, and theirs to explain.
+            else => std::future::pending().await,
         }
     }
 }
+
+async fn send(to: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), String> {
+    while !bytes.is_empty() {
+        match tokio::time::timeout(STUCK, to.write(bytes)).await {
+            Ok(Ok(0)) => return Err("it takes nothing any more".into()),
+            Ok(Ok(n)) => bytes = bytes.get(n..).unwrap_or_default(),
+            Ok(Err(e)) => return Err(e.to_string()),
+            Err(_) => return Err(format!("it did not read what it was sent for {} s", STUCK.as_secs())),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,10 @@ pub fn classes(metadata: u64) -> (u32, u32) {
 pub const OUT_PORT: Field = Field::Reg(0);
 /// Which network address translation a packet leaves through: an exit's number, or 0.
 pub const EXIT: Field = Field::Reg(1);
+/// 1 when the packet came from an outside network.
+pub const OUTSIDE: Field = Field::Reg(2);
+/// 1 for a later fragment of a datagram: it has no ports to be judged by.
+pub const FRAGMENT: Field = Field::Reg(3);
 /// Scratch while source and destination change places.
 pub const SCRATCH: Field = Field::Reg(4);
 /// Service port of the original direction (ICMP: type), in the low 16 bits.

@@ -1,6 +1,6 @@
 //! What a switch should hold, by owner; changes as differences.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fseg_openflow::{FlowMod, Instruction, Match};
 
@@ -65,23 +65,6 @@ impl Delta {
         self.remove.len() + self.add.len()
     }
 
-    /// One after the other: the later one wins where both touch a row.
-    pub fn then(&mut self, later: Delta) {
-        if self.is_empty() {
-            *self = later;
-            return;
-        }
-        for key in &later.remove {
-            self.add.retain(|r| r.key != *key);
-        }
-        for row in &later.add {
-            self.add.retain(|r| r.key != row.key);
-            self.remove.retain(|k| *k != row.key);
-        }
-        self.remove.extend(later.remove);
-        self.add.extend(later.add);
-    }
-
     /// The changes in order: first what takes rights away.
     pub fn flow_mods(&self, round: u16) -> Vec<FlowMod> {
         self.remove.iter().map(to_delete).chain(self.add.iter().map(|r| r.to_add(round))).collect()
@@ -93,6 +76,8 @@ impl Delta {
 pub struct Desired {
     rows: HashMap<RowKey, Row>,
     by_owner: HashMap<Owner, Vec<RowKey>>,
+    /// Rows whose key another owner holds: they take its place when it lets go.
+    waiting: HashMap<RowKey, BTreeMap<Owner, Row>>,
 }
 
 impl Desired {
@@ -131,39 +116,101 @@ impl Desired {
         self.by_owner.keys().copied()
     }
 
-    /// Makes `rows` all that `owner` has, and says what must change on the switch. Rows that stay are untouched. A key
-    /// that another owner holds stays with that owner: two owners never write one row in turns.
+    /// Makes `rows` all that `owner` has, and says what must change on the switch. Rows that stay are untouched.
+    ///
+    /// Two owners never write one row in turns: a key that another owner holds stays with that owner, and the row waits
+    /// until it lets go (as when a prefix changes from one external to another, whichever of the two is replaced first).
     pub fn replace(&mut self, owner: Owner, rows: Vec<Row>) -> Delta {
         let mut delta = Delta::default();
-        let mut keys = Vec::with_capacity(rows.len());
-        let mut fresh: HashMap<&RowKey, &Row> = HashMap::with_capacity(rows.len());
-        for row in &rows {
+        let mut fresh: HashMap<RowKey, Row> = HashMap::with_capacity(rows.len());
+        for row in rows {
             debug_assert_eq!(row.owner, owner);
-            debug_assert_eq!(crate::table::violation(row), None, "{row:?}");
-            fresh.insert(&row.key, row);
+            debug_assert_eq!(crate::table::violation(&row), None, "{row:?}");
+            fresh.insert(row.key.clone(), row); // the same key twice in one list: the last one counts
         }
+        self.waiting.retain(|_, rows| {
+            rows.remove(&owner);
+            !rows.is_empty()
+        });
         for key in self.by_owner.remove(&owner).unwrap_or_default() {
             if !fresh.contains_key(&key) {
+                self.let_go(key, &mut delta);
+            }
+        }
+        let mut keys = Vec::with_capacity(fresh.len());
+        for (key, row) in fresh {
+            match self.rows.get(&key) {
+                Some(there) if there.owner != owner => {
+                    self.waiting.entry(key).or_default().insert(owner, row);
+                    continue;
+                }
+                Some(there) if there.instructions == row.instructions => {}
+                _ => {
+                    self.rows.insert(key.clone(), row.clone());
+                    delta.add.push(row);
+                }
+            }
+            keys.push(key);
+        }
+        if !keys.is_empty() {
+            // In an order of their own, so that the same changes give the same messages.
+            keys.sort_unstable();
+            self.by_owner.insert(owner, keys);
+        }
+        delta.add.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        delta
+    }
+
+    /// Takes a row away, or hands its key to an owner that waits for it.
+    fn let_go(&mut self, key: RowKey, delta: &mut Delta) {
+        let heir = self.waiting.get_mut(&key).and_then(BTreeMap::pop_first);
+        if self.waiting.get(&key).is_some_and(BTreeMap::is_empty) {
+            self.waiting.remove(&key);
+        }
+        match heir {
+            Some((owner, row)) => {
+                self.by_owner.entry(owner).or_default().push(key.clone());
+                self.rows.insert(key, row.clone());
+                delta.add.push(row);
+            }
+            None => {
                 self.rows.remove(&key);
                 delta.remove.push(key);
             }
         }
-        for row in &rows {
-            if !fresh.get(&row.key).is_some_and(|last| std::ptr::eq(*last, row)) {
-                continue; // the same key twice in one list: the last one counts
+    }
+}
+
+/// Changes that wait to be sent, one per row: the latest counts.
+#[derive(Debug, Clone, Default)]
+pub struct Unsent(BTreeMap<RowKey, Option<Row>>);
+
+impl Unsent {
+    /// Takes in a later change.
+    pub fn push(&mut self, delta: Delta) {
+        self.0.extend(delta.remove.into_iter().map(|key| (key, None)));
+        self.0.extend(delta.add.into_iter().map(|row| (row.key.clone(), Some(row))));
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many rows are to be added (or changed), and how many removed.
+    pub fn counts(&self) -> (usize, usize) {
+        let added = self.0.values().filter(|row| row.is_some()).count();
+        (added, self.0.len() - added)
+    }
+
+    /// Hands out everything that waits.
+    pub fn take(&mut self) -> Delta {
+        let mut delta = Delta::default();
+        for (key, row) in std::mem::take(&mut self.0) {
+            match row {
+                Some(row) => delta.add.push(row),
+                None => delta.remove.push(key),
             }
-            match self.rows.get(&row.key) {
-                Some(there) if there.owner != owner => continue,
-                Some(there) if there.instructions == row.instructions => {}
-                _ => {
-                    self.rows.insert(row.key.clone(), row.clone());
-                    delta.add.push(row.clone());
-                }
-            }
-            keys.push(row.key.clone());
-        }
-        if !keys.is_empty() {
-            self.by_owner.insert(owner, keys);
         }
         delta
     }

@@ -14,7 +14,7 @@ pub mod rows;
 pub mod table;
 
 pub use cookie::{Cookie, Owner};
-pub use desired::{Delta, Desired, Row, RowKey};
+pub use desired::{Delta, Desired, Row, RowKey, Unsent};
 pub use fabric::{
     EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, PermitFacts, PortFacts, SwitchFacts, SwitchRole,
 };

@@ -66,8 +66,8 @@ pub const PIPELINE: [Declaration; 10] = [
         table: Table::Guard,
         question: "who is this? (port, MAC, address, inner ARP addresses)",
         matches: &[
-            VlanVid, InPort, EthSrc, EthDst, EthType, Ipv4Src, IpProto, UdpSrc, UdpDst, TcpSrc, ArpOp, ArpSpa, ArpTpa,
-            ArpSha,
+            VlanVid, InPort, EthSrc, EthDst, EthType, Ipv4Src, Ipv4Dst, IpProto, UdpSrc, UdpDst, TcpSrc, ArpOp, ArpSpa,
+            ArpTpa, ArpSha,
         ],
         next: &[Table::Onboard, Table::Answer, Table::Locate],
         miss: Miss::Goto(Table::Onboard),
@@ -103,14 +103,14 @@ pub const PIPELINE: [Declaration; 10] = [
     Declaration {
         table: Table::Turn,
         question: "which service, in the direction of the one who asked?",
-        matches: &[EthType, IpProto, CtState],
+        matches: &[EthType, IpProto, CtState, IpFrag, Icmpv4Type, Reg(2)],
         next: &[Table::Permit],
         miss: Miss::Drop,
     },
     Declaration {
         table: Table::Permit,
         question: "may this class use this service of that class?",
-        matches: &[Metadata, Reg(5), Reg(6), ConjId, EthType],
+        matches: &[Metadata, Reg(3), Reg(5), Reg(6), ConjId, EthType],
         next: &[Table::Inspect],
         miss: Miss::DropLogged,
     },

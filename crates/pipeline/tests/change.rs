@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fseg_model::{EndpointId, Flow};
 use fseg_openflow::{Action, FlowCommand, FlowStats, Instruction};
 use fseg_pipeline::rows::permit_rows;
-use fseg_pipeline::{Cookie, Delta, Desired, Owner, Row, RowKey, Table, repair};
+use fseg_pipeline::{Cookie, Delta, Desired, Owner, Row, RowKey, Table, Unsent, repair};
 use fseg_test_kit::Tables;
 use proptest::prelude::*;
 use site::{Host, NODE, SW1, SW2, Site, at};
@@ -75,9 +75,12 @@ fn two_permits_for_one_pair_have_rows_and_counters_of_their_own() {
     let mut site = office();
     let of = |site: &Site, n: u32| -> Vec<Row> { site.desired[&SW1].of_owner(Owner::Permit(n)).cloned().collect() };
     let (one, two) = (of(&site, 1), of(&site, 2));
-    assert_eq!((one.len(), two.len()), (1, 1));
-    assert_ne!(one[0].key, two[0].key);
-    assert_eq!(one[0].key.matches, two[0].key.matches);
+    // The service's row, and that of later fragments.
+    assert_eq!((one.len(), two.len()), (2, 2));
+    let keys = |rows: &[Row]| rows.iter().map(|r| r.key.clone()).collect::<BTreeSet<_>>();
+    let matches = |rows: &[Row]| rows.iter().map(|r| r.key.matches.clone()).collect::<BTreeSet<_>>();
+    assert!(keys(&one).is_disjoint(&keys(&two)));
+    assert_eq!(matches(&one), matches(&two));
     // Taking one away leaves the other's permission.
     site.on_all(Owner::Permit(2), |_, _| vec![]);
     site.check_one(0, 1, Flow::tcp(80), true);
@@ -92,15 +95,17 @@ fn what_takes_rights_away_comes_first() {
         let permit = site.policy.permits[n].clone();
         permit_rows(&site.permit_facts(n as u32 + 1, &permit))
     };
-    let mut delta = Delta { remove: vec![], add: facts(0, &site) };
-    delta.then(site.desired.get_mut(&SW1).unwrap().replace(Owner::Permit(3), vec![]));
+    let mut unsent = Unsent::default();
+    unsent.push(Delta { remove: vec![], add: facts(0, &site) });
+    unsent.push(site.desired.get_mut(&SW1).unwrap().replace(Owner::Permit(3), vec![]));
     let ping = facts(2, &site);
-    assert_eq!(delta.remove.len(), 1);
-    let commands: Vec<_> = delta.flow_mods(1).iter().map(|m| m.command).collect();
-    assert_eq!(commands, [FlowCommand::DeleteStrict, FlowCommand::Add]);
+    assert_eq!(unsent.counts(), (2, 2));
+    let commands: Vec<_> = unsent.clone().take().flow_mods(1).iter().map(|m| m.command).collect();
+    let (delete, add) = (FlowCommand::DeleteStrict, FlowCommand::Add);
+    assert_eq!(commands, [delete, delete, add, add]);
     // Taken away and given back before anything was sent: it is not taken away any more.
-    delta.then(site.desired.get_mut(&SW1).unwrap().replace(Owner::Permit(3), ping));
-    assert!(delta.flow_mods(1).iter().all(|m| m.command == FlowCommand::Add));
+    unsent.push(site.desired.get_mut(&SW1).unwrap().replace(Owner::Permit(3), ping));
+    assert!(unsent.take().flow_mods(1).iter().all(|m| m.command == FlowCommand::Add));
 }
 
 #[test]
@@ -237,15 +242,50 @@ proptest! {
         let mut tables = site.net.switches[&SW1].tables.clone();
         let owners = [Owner::Permit(1), Owner::Permit(3), Owner::Endpoint(EndpointId(1))];
         let all: Vec<Vec<Row>> = owners.iter().map(|o| desired.of_owner(*o).cloned().collect()).collect();
-        let mut sum = Delta::default();
+        let mut sum = Unsent::default();
         for (owner, keep) in steps {
             let rows: Vec<Row> = all[owner].iter().take(keep).cloned().collect();
-            sum.then(desired.replace(owners[owner], rows));
+            sum.push(desired.replace(owners[owner], rows));
         }
-        for m in sum.flow_mods(1) {
+        for m in sum.take().flow_mods(1) {
             tables.apply(&m).unwrap();
         }
         let found = repair::compare(&desired, &stats(&tables));
         prop_assert!(found.delta.is_empty(), "{:?}", found.delta);
+    }
+}
+
+#[test]
+fn a_row_that_changes_owners_is_never_lost() {
+    let row = |owner, port: u32| {
+        let mut rows = facts_row();
+        rows.owner = owner;
+        rows.instructions = vec![fseg_openflow::Instruction::ApplyActions(vec![fseg_openflow::Action::output(port)])];
+        rows
+    };
+    fn facts_row() -> Row {
+        let matches = fseg_openflow::Match::new().with(fseg_openflow::Field::EthType, 0x0800_u16);
+        let key = fseg_pipeline::RowKey { table: fseg_pipeline::Table::Emit, priority: 7, matches };
+        Row { key, owner: Owner::External(16), instructions: vec![] }
+    }
+    let (a, b) = (Owner::External(16), Owner::External(17));
+    // Whichever of the two is replaced first.
+    for first_gives in [true, false] {
+        let mut desired = Desired::new();
+        desired.replace(b, vec![row(b, 2)]);
+        if first_gives {
+            desired.replace(b, vec![]);
+            desired.replace(a, vec![row(a, 1)]);
+        } else {
+            assert!(desired.replace(a, vec![row(a, 1)]).is_empty(), "the other one holds it");
+            let delta = desired.replace(b, vec![]);
+            assert_eq!((delta.remove.len(), delta.add.len()), (0, 1), "it changes hands in one step");
+        }
+        assert_eq!(desired.len(), 1);
+        assert_eq!(desired.get(&facts_row().key).map(|r| r.owner), Some(a));
+        assert_eq!(desired.of_owner(a).count(), 1);
+        // And it goes when its new owner lets go.
+        assert_eq!(desired.replace(a, vec![]).remove.len(), 1);
+        assert!(desired.is_empty());
     }
 }

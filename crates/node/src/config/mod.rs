@@ -112,4 +112,4 @@ impl NodeConfig {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

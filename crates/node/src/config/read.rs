@@ -21,6 +21,12 @@ const OWN_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 3, 0, 1]);
 /// Endpoints' counters are read every 8 s: a session must outlive two rounds of that.
 const SHORTEST_IDLE: Duration = Duration::from_secs(20);
 
+/// Meters are numbered after ports, with 14 bits for the port: above this, two ports would share one meter.
+const HIGHEST_PORT: u64 = 0x3fff;
+
+/// IANA's port for OpenFlow.
+const OPENFLOW_PORT: u16 = 6653;
+
 pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let mut map = root.as_map()?;
     let site = map.required("site").and_then(|v| v.parse::<Name>());
@@ -34,7 +40,7 @@ pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let admission = map.section("admission").and_then(|v| v.as_map()).map(admission).unwrap_or_default();
     let locations = map.section("locations").and_then(|v| v.as_list()).unwrap_or_default();
     let locations: Vec<LocationRule> = locations.iter().filter_map(|v| location(v.as_map()?)).collect();
-    let openflow = openflow.unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6653)]);
+    let openflow = openflow.unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), OPENFLOW_PORT)]);
     let mut switches = Vec::new();
     let mut bridges = Vec::new();
     let list = map.required("switches");
@@ -242,7 +248,8 @@ fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConf
             }
         },
     };
-    let database = map.optional("ovsdb").and_then(|v| v.as_text());
+    let database_value = map.optional("ovsdb");
+    let database = database_value.as_ref().and_then(|v| v.as_text());
     let bridge = map.optional("bridge").and_then(|v| v.as_text());
     let datapath = map.optional("datapath").and_then(|v| v.as_text()).unwrap_or_else(|| "system".into());
     let controllers = map.optional("controllers").and_then(|v| v.parse_list::<String>());
@@ -261,6 +268,17 @@ fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConf
         });
         ports.push(port);
     }
+    if let Some(database) = &database_value
+        && controllers.is_none()
+        && database.as_str().is_some_and(|d| !["unix:", "tcp:127.", "tcp:[::1]"].iter().any(|near| d.starts_with(near)))
+        && openflow.iter().any(|a| a.ip().is_loopback() || a.ip().is_unspecified())
+    {
+        let own: Vec<String> = openflow.iter().map(ToString::to_string).collect();
+        database.error_with_help(
+            format!("a switch elsewhere does not find the node at {}", own.join(", ")),
+            "list the node's address on the control network under `openflow`, or give the switch `controllers`",
+        );
+    }
     map.finish();
     let (name, dpid) = (name?, dpid?);
     let bridge = database.map(|database| BridgeConfig {
@@ -276,7 +294,7 @@ fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConf
 }
 
 fn port(mut map: MapReader<'_>) -> Option<(PortConfig, String, Vec<Name>)> {
-    let number = map.required("number").and_then(|v| v.as_u64_in(1..=0xfeff));
+    let number = map.required("number").and_then(port_number);
     let name = map.required("name").and_then(|v| v.parse::<Name>());
     let device = map.optional("device").and_then(|v| v.as_text());
     let kind = match map.optional("kind") {
@@ -304,6 +322,18 @@ fn port(mut map: MapReader<'_>) -> Option<(PortConfig, String, Vec<Name>)> {
     let mac = (kind == PortKind::Service).then_some(OWN_MAC);
     let device = device.unwrap_or_else(|| name.to_string());
     Some((PortConfig { number, name, kind, mac, exit }, device, to))
+}
+
+fn port_number(value: Value<'_>) -> Option<u64> {
+    let number = value.as_u64()?;
+    if !(1..=HIGHEST_PORT).contains(&number) {
+        value.error_with_help(
+            format!("port number {number} is not from 1 to {HIGHEST_PORT}"),
+            "meters are numbered after ports, with 14 bits for the port: give the port another OpenFlow number",
+        );
+        return None;
+    }
+    Some(number)
 }
 
 fn exit(map: &mut MapReader<'_>) -> Option<ExitConfig> {

@@ -1,6 +1,6 @@
 use super::*;
 
-const SMALL: &str = "\
+pub(crate) const SMALL: &str = "\
 site: tokyo
 network:
   prefix: 10.0.0.0/8
@@ -33,6 +33,19 @@ fn a_small_file_is_read() {
     assert_eq!(config.site.switches[0].via.len(), 1);
     assert_eq!(config.site.inner.len(), 1);
     assert!(config.bridges.is_empty(), "no ovsdb, no bridges");
+    assert_eq!(config.openflow, ["127.0.0.1:6653".parse().unwrap()], "plain TCP is offered to others by choice only");
+    assert!(errors(&SMALL.replace("number: 2, name: p2", "number: 16383, name: p2")).is_empty());
+}
+
+#[test]
+fn a_switch_elsewhere_must_find_the_node() {
+    let elsewhere = SMALL.replace("dpid: 2", "dpid: 2\n    ovsdb: tcp:192.0.2.11:6640");
+    let listening = format!("openflow: [\"192.0.2.1:6653\"]\n{elsewhere}");
+    assert_eq!(errors(&listening), "");
+    let told = elsewhere.replace("6640", "6640\n    controllers: [\"tcp:192.0.2.1:6653\"]");
+    assert_eq!(errors(&told), "");
+    assert!(errors(&format!("openflow: [\"0.0.0.0:6653\"]\n{elsewhere}")).contains("at 0.0.0.0:6653"));
+    assert_eq!(errors(&elsewhere.replace("tcp:192.0.2.11:6640", "unix:/run/db.sock")), "");
 }
 
 #[test]
@@ -45,6 +58,10 @@ fn mistakes_are_shown_with_their_place() {
         ("number: 2, name: p2", "number: 1, name: p2", "same name or number"),
         ("prefix: 10.0.0.0/8", "prefix: 10.0.0.1/8", "host bits"),
         ("first: 10.0.1.1", "first: 11.0.1.1", "pool `default`"),
+        ("number: 2, name: p2", "number: 16384, name: p2", "port number 16384 is not from 1 to 16383"),
+        ("number: 2, name: p2", "number: 0, name: p2", "meters are numbered after ports"),
+        ("number: 2, name: p2", "number: 99999999999, name: p2", "not from 1 to 16383"),
+        ("dpid: 2", "dpid: 2\n    ovsdb: tcp:192.0.2.11:6640", "does not find the node at 127.0.0.1:6653"),
         ("site: tokyo", "site: tokyo\nsites: x", "sites"),
         ("site: tokyo", "site: tokyo\nadmission: { idle: 19s }", "shorter than 20 s"),
     ] {

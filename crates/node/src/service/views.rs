@@ -1,5 +1,7 @@
 //! The controller's world as the API shows it.
 
+use std::collections::BTreeMap;
+
 use fseg_api::{
     AccountView, DecisionView, DeviceView, EndpointState, EndpointView, Explanation, GroupView, PartyView, PermitState,
     PermitView, PortView, RowView, SessionView, SwitchView, WhyView,
@@ -9,7 +11,7 @@ use fseg_model::{Name, PortKind, Posture, Subject};
 use fseg_pipeline::{Owner, SwitchRole};
 use fseg_policy::{Decision, Permit};
 
-use crate::core::Outlets;
+use crate::outlets::Outlets;
 
 fn names<'a>(list: impl IntoIterator<Item = &'a Name>) -> Vec<String> {
     list.into_iter().map(ToString::to_string).collect()
@@ -73,6 +75,14 @@ pub(super) fn sessions(c: &Controller, _: Now) -> Vec<SessionView> {
 
 pub(super) fn groups(c: &Controller, _: Now) -> Vec<GroupView> {
     let policy = c.policy();
+    let mut inside: BTreeMap<Name, Vec<String>> = BTreeMap::new();
+    for (e, ..) in c.endpoints() {
+        let Some(session) = &e.session else { continue };
+        let label = e.name.as_ref().map_or_else(|| e.mac.to_string(), ToString::to_string);
+        for group in &c.groups_of(&session.identity) {
+            inside.entry(group.clone()).or_default().push(label.clone());
+        }
+    }
     policy
         .groups
         .values()
@@ -80,11 +90,7 @@ pub(super) fn groups(c: &Controller, _: Now) -> Vec<GroupView> {
             name: g.name.to_string(),
             description: g.description.clone(),
             members: g.members.iter().map(ToString::to_string).collect(),
-            endpoints: c
-                .endpoints()
-                .filter(|(e, ..)| e.session.as_ref().is_some_and(|s| c.groups_of(&s.identity).contains(&g.name)))
-                .map(|(e, ..)| e.name.as_ref().map_or_else(|| e.mac.to_string(), ToString::to_string))
-                .collect(),
+            endpoints: inside.remove(&g.name).unwrap_or_default(),
             permits: policy
                 .permits
                 .iter()
@@ -173,13 +179,10 @@ fn row(c: &Controller, r: &PathRow) -> RowView {
     let mut text = r.row.to_add(c.round());
     let cookie = text.cookie;
     text.cookie = 0;
-    let owner = match r.row.owner {
-        Owner::Endpoint(id) => format!("endpoint {}", name_of(c, id)),
-        Owner::Spoof(id) => format!("forged sources of {}", name_of(c, id)),
-        Owner::Permit(_) | Owner::External(_) => {
-            c.why(cookie).map_or_else(|| r.row.owner.to_string(), |w| format!("{} {}", w.kind, w.id))
-        }
-        Owner::System(s) => format!("system: {}", s.sentence()),
+    let owner = match (r.row.owner, c.owner_label(r.row.owner)) {
+        (Owner::System(s), _) => format!("system: {}", s.sentence()),
+        (Owner::Spoof(_), (_, id)) => format!("forged sources of {id}"),
+        (_, (kind, id)) => format!("{kind} {id}"),
     };
     RowView {
         switch: c.config().switch_name(r.dpid),
@@ -192,14 +195,6 @@ fn row(c: &Controller, r: &PathRow) -> RowView {
         packets: r.counter.packets,
         bytes: r.counter.bytes,
     }
-}
-
-fn name_of(c: &Controller, id: fseg_model::EndpointId) -> String {
-    let found = c.endpoints().find(|(e, ..)| e.id == id);
-    found.map_or_else(
-        || id.to_string(),
-        |(e, ..)| e.name.as_ref().map_or_else(|| e.mac.to_string(), ToString::to_string),
-    )
 }
 
 fn party(c: &Controller, p: &Party) -> PartyView {

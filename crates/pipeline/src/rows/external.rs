@@ -32,11 +32,7 @@ pub fn external_rows(fabric: &Fabric, switch: &SwitchFacts, class: u32, external
                 let m = from(ip().with(Field::InPort, port.number.0))
                     .with(Field::EthSrc, home.fabric_mac().to_u64())
                     .with(Field::EthDst, switch.fabric_mac().to_u64());
-                let known = vec![
-                    Instruction::WriteMetadata { value: source, mask: bits::SOURCE_MASK },
-                    Instruction::GotoTable(Table::Locate.number()),
-                ];
-                rows.add(Table::Guard, guard::OUTSIDE + len, m, known);
+                rows.add(Table::Guard, guard::OUTSIDE + len, m, known(source));
             }
             fabric.way(switch.dpid, place.switch).map(|(port, mac)| send_by(port, switch.fabric_mac(), mac))
         };
@@ -60,14 +56,21 @@ pub fn external_rows(fabric: &Fabric, switch: &SwitchFacts, class: u32, external
     rows.done()
 }
 
+/// A packet from outside, with its class.
+fn known(source: u64) -> Vec<Instruction> {
+    vec![
+        Instruction::ApplyActions(vec![set(bits::OUTSIDE, 1_u8)]),
+        Instruction::WriteMetadata { value: source, mask: bits::SOURCE_MASK },
+        Instruction::GotoTable(Table::Locate.number()),
+    ]
+}
+
 fn arrive(exit: &Exit, source: u64) -> Vec<Instruction> {
     match exit.mode {
-        NatMode::Route => vec![
-            Instruction::WriteMetadata { value: source, mask: bits::SOURCE_MASK },
-            Instruction::GotoTable(Table::Locate.number()),
-        ],
+        NatMode::Route => known(source),
         // Translated back first; what has no translation keeps the exit's own address as destination and ends there.
         NatMode::Nat => vec![Instruction::ApplyActions(vec![
+            set(bits::OUTSIDE, 1_u8),
             set(Field::Metadata, source),
             Action::Ct(CtAction {
                 zone: CtZone::Immediate(bits::zone_exit(exit.number)),
@@ -117,6 +120,9 @@ pub fn exit_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)
                 ])],
             );
         }
+        // The node's services are for endpoints.
+        let router = ip().with(Field::InPort, port.number.0).with(Field::Ipv4Dst, u32::from(fabric.router));
+        refused.add(Table::Guard, guard::SERVICE - 1, router, vec![]);
         for net in &fabric.inner {
             let m = prefix(ip().with(Field::InPort, port.number.0), Field::Ipv4Src, net.network(), net.prefix_len());
             refused.add(Table::Guard, guard::SERVICE - 1, m, vec![]);

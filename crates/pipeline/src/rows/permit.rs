@@ -4,7 +4,7 @@
 //! the same pair have two rows with two counters, and conjunctions of different permits never mix (ovs-fields(7),
 //! "Conjunctive Match Fields").
 
-use fseg_model::ServiceTerm;
+use fseg_model::{PortRange, ServiceTerm};
 use fseg_openflow::{Action, Field, Instruction, Match};
 
 use super::{Rows, ip};
@@ -92,7 +92,7 @@ pub fn permit_rows(permit: &PermitFacts) -> Vec<Row> {
     rows.done()
 }
 
-/// The fewest matches on protocol and port registers that cover the terms.
+/// The fewest matches on protocol and port registers that cover the terms, and later fragments of their protocols.
 fn service_masks(terms: &[ServiceTerm]) -> Vec<Match> {
     let mut out: Vec<Match> = Vec::new();
     let mut add = |m: Match| {
@@ -107,6 +107,9 @@ fn service_masks(terms: &[ServiceTerm]) -> Vec<Match> {
         let m = ip().with(bits::SERVICE_PROTOCOL, protocol.0);
         for (value, mask) in term.ports.masks() {
             add(m.clone().with_masked(bits::SERVICE_PORT, value, u32::from(mask)));
+        }
+        if term.ports != PortRange::ALL {
+            add(m.with(bits::FRAGMENT, 1_u8));
         }
     }
     out
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn number_0_is_never_a_conjunction() {
         let p = PermitFacts { number: 0, ..permit(40, 30, &["tcp/80"]) };
-        assert!(matches!(shape(&p), PermitShape::Product(1200)));
+        assert!(matches!(shape(&p), PermitShape::Product(2400)));
         assert!(permit_rows(&p).iter().all(|r| r.key.matches.get(Field::ConjId).is_none()));
     }
 
@@ -154,7 +157,7 @@ mod tests {
             assert_eq!(permit_rows(&p).len(), shape(&p).rows());
             assert!(permit_rows(&p).iter().all(|r| crate::table::violation(r).is_none()));
         }
-        assert!(matches!(shape(&permit(100, 100, &["tcp/80"])), PermitShape::Conjunction(202)));
-        assert!(matches!(shape(&permit(100, 1, &["tcp/80"])), PermitShape::Product(100)));
+        assert!(matches!(shape(&permit(100, 100, &["tcp/80"])), PermitShape::Conjunction(203)));
+        assert!(matches!(shape(&permit(100, 1, &["tcp/80"])), PermitShape::Product(200)));
     }
 }

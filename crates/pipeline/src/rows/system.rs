@@ -16,7 +16,9 @@ use crate::table::{Miss, PIPELINE, Table};
 
 const SYN_ONLY_CLOSED_PORT: u16 = 4;
 const NEW: u32 = 0x01;
+const ESTABLISHED: u32 = 0x02;
 const RELATED: u32 = 0x04;
+const LATER_FRAGMENT: u8 = 0x02;
 const REPLY: u32 = 0x08;
 const INVALID: u32 = 0x10;
 const TRACKED: u32 = 0x20;
@@ -95,9 +97,14 @@ fn unknown_destination(fabric: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
 /// Frames between switches: for others of the site, passed on; for this one, believed only from its peers (their rows
 /// are the endpoints' and externals'); everything else refused.
 fn fabric_link(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
-    let node_source = Instruction::WriteMetadata {
-        value: bits::source(SliceId::DEFAULT, WatchLevel::Log, ClassId::NODE),
-        mask: bits::SOURCE_MASK,
+    let known = |class| {
+        vec![
+            Instruction::WriteMetadata {
+                value: bits::source(SliceId::DEFAULT, WatchLevel::Log, class),
+                mask: bits::SOURCE_MASK,
+            },
+            Instruction::GotoTable(Table::Locate.number()),
+        ]
     };
     for port in switch.ports_of(PortKind::Uplink) {
         let from = || ip().with(Field::InPort, port.number.0);
@@ -115,12 +122,15 @@ fn fabric_link(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
             }
         }
         if switch.role == SwitchRole::Access {
-            rows.add(
-                Table::Guard,
-                guard::SERVICE,
-                from().with(Field::EthDst, switch.fabric_mac().to_u64()).with(Field::EthSrc, SERVICE_MAC.to_u64()),
-                vec![node_source.clone(), Instruction::GotoTable(Table::Locate.number())],
-            );
+            let service =
+                || from().with(Field::EthDst, switch.fabric_mac().to_u64()).with(Field::EthSrc, SERVICE_MAC.to_u64());
+            let node = service().with(Field::Ipv4Src, u32::from(fabric.router));
+            rows.add(Table::Guard, guard::SERVICE, node, known(ClassId::NODE));
+            // In the name of whatever a stranger asked for, the portal answers; and nobody but strangers.
+            for asked in [80_u16, 443] {
+                let portal = transport(service(), TCP).with(Field::TcpSrc, asked);
+                rows.add(Table::Guard, guard::SERVICE - 2, portal, known(ClassId::PORTAL));
+            }
         }
         for net in &fabric.inner {
             rows.add(
@@ -262,6 +272,16 @@ fn node_service(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
     // Between switches the node's frames carry its service address, by which the far switch knows the class.
     let mark = if switch.role == SwitchRole::Node { vec![set_mac(Field::EthSrc, SERVICE_MAC)] } else { vec![] };
     rows.add(Table::Track, 200, from_node, emit(mark));
+    let portal = |m: fseg_openflow::Match, to: Option<ClassId>| {
+        let source = bits::source(SliceId::DEFAULT, WatchLevel::Log, ClassId::PORTAL);
+        let (value, mask) = match to {
+            Some(to) => (bits::destination(WatchLevel::Log, to), bits::PERMIT_DESTINATION_MASK),
+            None => (0, 0),
+        };
+        m.with_masked(Field::Metadata, source | value, bits::PERMIT_SOURCE_MASK | mask)
+    };
+    rows.add(Table::Track, 200, portal(Default::default(), Some(ClassId::STRANGER)), emit(vec![]));
+    rows.add(Table::Track, 190, portal(Default::default(), None), vec![]);
 
     let Some(local) = local else { return };
     let source = bits::source(SliceId::DEFAULT, WatchLevel::Log, ClassId::NODE);
@@ -331,7 +351,8 @@ fn tracking(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
             Action::Move { src: whole(port_field), dst: port },
         ]
     };
-    // An ICMP error may come from a router on the way: its destination asked, and the connection remembers whom.
+    // An ICMP error from outside may come from a router on the way: the connection remembers whom it is about. Inside there
+    // are no routers, so whoever sends one is judged as itself.
     let class_from_mark = Action::Move { src: Subfield::new(Field::CtMark, 0, 22), dst: bits::DESTINATION_CLASS };
     let mut add = |priority, m, mut actions: Vec<Action>, more: Vec<Action>| {
         actions.extend(more);
@@ -345,12 +366,28 @@ fn tracking(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
     };
     let icmp_type = Subfield::new(bits::SERVICE_PORT, 0, 8);
 
+    let outside = || ip().with(bits::OUTSIDE, 1_u8);
     let mut related_reply = swap();
     related_reply.push(class_from_mark.clone());
-    add(85, state(ip(), RELATED | REPLY, RELATED | REPLY), related_reply, from_connection(Field::CtTpDst));
-    add(80, state(ip(), RELATED, RELATED | REPLY), vec![class_from_mark], from_connection(Field::CtTpDst));
+    let error_reply = |m| state(m, RELATED | REPLY, RELATED | REPLY);
+    let error = |m| state(m, RELATED, RELATED | REPLY);
+    add(85, error_reply(outside()), related_reply, from_connection(Field::CtTpDst));
+    add(85, error(outside()), vec![class_from_mark], from_connection(Field::CtTpDst));
+    add(80, error_reply(ip()), swap(), from_connection(Field::CtTpDst));
+    add(80, error(ip()), vec![], from_connection(Field::CtTpDst));
+    // A later fragment has no ports to be judged by, nor does Open vSwitch show it those of its connection; its first
+    // fragment has, and without that one it is worth nothing. It passes where a permit for its protocol joins the two.
+    let later = |value| state(ip(), value, REPLY).with_masked(Field::IpFrag, LATER_FRAGMENT, LATER_FRAGMENT);
+    let protocol_of_packet = Action::Move { src: whole(Field::IpProto), dst: protocol };
+    let fragment = || vec![set(bits::FRAGMENT, 1_u8), protocol_of_packet.clone()];
+    add(79, later(REPLY), swap(), fragment());
+    add(78, later(0), vec![], fragment());
     add(75, state(transport(ip(), ICMP), REPLY, REPLY), swap(), from_connection(Field::CtTpSrc));
     add(70, state(ip(), REPLY, REPLY), swap(), from_connection(Field::CtTpDst));
+    // What is under way is judged by how it began.
+    let established = |m| state(m, ESTABLISHED, ESTABLISHED | REPLY);
+    add(68, established(transport(ip(), ICMP)), vec![], from_connection(Field::CtTpSrc));
+    add(67, established(ip()), vec![], from_connection(Field::CtTpDst));
     add(60, state(transport(ip(), TCP), 0, REPLY), vec![], ports_from_packet(TCP, Field::TcpDst));
     add(60, state(transport(ip(), UDP), 0, REPLY), vec![], ports_from_packet(UDP, Field::UdpDst));
     add(60, state(transport(ip(), 132), 0, REPLY), vec![], ports_from_packet(132, Field::SctpDst));
@@ -360,7 +397,10 @@ fn tracking(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
         vec![],
         vec![set(bits::SERVICE_PROTOCOL, ICMP), Action::Move { src: whole(Field::Icmpv4Type), dst: icmp_type }],
     );
-    add(50, state(ip(), 0, REPLY), vec![], vec![Action::Move { src: whole(Field::IpProto), dst: protocol }]);
+    add(50, state(ip(), 0, REPLY), vec![], vec![protocol_of_packet]);
+    // Redirects would have endpoints believe in other routers; there is one.
+    let redirect = transport(ip(), ICMP).with(Field::Icmpv4Type, 5_u8);
+    rows.add(Table::Turn, 95, redirect, vec![]);
     rows.add(Table::Turn, 90, state(ip(), INVALID, INVALID), vec![]);
 
     rows.add(

@@ -15,7 +15,7 @@ pub use story::tell;
 use std::net::Ipv4Addr;
 
 use fseg_lab::probe::{Service, Table, Verdict};
-use fseg_lab::{Client, Endpoint, Jack, Lab, Namespace, Ovs};
+use fseg_lab::{Client, DhcpClient, Endpoint, Jack, Lab, Namespace, Ovs};
 
 use crate::SceneError;
 use crate::node::{Login, NodeProcess, portal_login};
@@ -45,6 +45,13 @@ pub enum Kind {
     Stranger,
     /// Outside: a fixed address and gateway.
     Outside(&'static str, Ipv4Addr),
+}
+
+impl Kind {
+    /// How it gets its address: there are two kinds of clients, since both are out there.
+    fn client(self) -> Client {
+        if self == Self::Printer { Client::Dhclient } else { Client::Udhcpc }
+    }
 }
 
 /// One thing that is plugged in somewhere.
@@ -97,6 +104,7 @@ pub struct Office<'lab> {
     /// Open vSwitch of the node bridge, of sw1 and of sw2.
     pub switches: [Ovs; 3],
     endpoints: Vec<Endpoint>,
+    clients: Vec<DhcpClient>,
 }
 
 impl<'lab> Office<'lab> {
@@ -143,7 +151,7 @@ impl<'lab> Office<'lab> {
         for p in &PLANS {
             endpoints.push(lab.endpoint(p.name, p.mac)?);
         }
-        Ok(Self { lab, node, switches: [node_ovs, sw1, sw2], endpoints })
+        Ok(Self { lab, node, switches: [node_ovs, sw1, sw2], endpoints, clients: vec![] })
     }
 
     /// The lab it is built in.
@@ -212,9 +220,7 @@ impl<'lab> Office<'lab> {
                 }
                 Ok(e.address()?.unwrap_or(Ipv4Addr::UNSPECIFIED))
             }
-            // Two kinds of clients, since both are out there.
-            Kind::Printer => Ok(e.dhcp(Client::Dhclient)?.address),
-            _ => Ok(e.dhcp(Client::Udhcpc)?.address),
+            kind => Ok(e.dhcp(kind.client())?.address),
         }
     }
 
@@ -234,6 +240,22 @@ impl<'lab> Office<'lab> {
             if let Kind::Person(_) = p.kind {
                 self.log_in(p.name)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Lets everybody inside stay: DHCP clients that keep renewing take the place of those that ended with the first
+    /// answer, as long as the office stands. Everybody must keep its address.
+    pub fn stay(&mut self) -> Result<(), SceneError> {
+        for p in PLANS.iter().filter(|p| !matches!(p.kind, Kind::Outside(..))) {
+            let e = self.endpoint(p.name)?;
+            let before = e.address()?;
+            let client = e.dhcp_daemon(p.kind.client())?;
+            let now = client.lease().address;
+            if before.is_some_and(|before| before != now) {
+                return Err(SceneError::wrong(format!("{} had {before:?} and is given {now}", p.name)));
+            }
+            self.clients.push(client);
         }
         Ok(())
     }

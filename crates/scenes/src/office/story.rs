@@ -37,6 +37,7 @@ pub fn tell<'lab, W: Write>(lab: &'lab Lab, story: &mut Story<W>) -> Option<Offi
     story.chapter("The node restarts while traffic runs");
     story.show("the node restarts under a running ping: nothing is lost", || restart(&mut office));
     everybody(&office, story);
+    story.show("everybody's DHCP client asks anew, and stays: same addresses, nobody is out", || stay(&mut office));
     Some(office)
 }
 
@@ -104,6 +105,11 @@ fn passes<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
             if office.endpoint(from)?.ping(address(to)?)? { Ok(()) } else { wrong("no answer") }
         });
     }
+    story.step("a ping of 3000 bytes, in fragments, across switches", || -> Told<()> {
+        let to = address("crm-2")?.to_string();
+        let out = office.endpoint("sales-1")?.exec(&["ping", "-c", "2", "-i", "0.2", "-s", "3000", "-W", "1", &to])?;
+        if out.status.success() { Ok(()) } else { wrong(out.stdout) }
+    });
     story.show("sales-1 sends bulk data to crm-1 on the same switch (permit sales-crm-bulk)", || {
         iperf(office, "sales-1", "crm-1")
     });
@@ -362,6 +368,24 @@ fn restart(office: &mut Office<'_>) -> Told<String> {
         lines.push_str(&format!("{log}\n"));
     }
     Ok(lines)
+}
+
+/// Who is admitted, and with which addresses.
+fn roll(office: &Office<'_>) -> Told<Vec<String>> {
+    let list = office.node.json(&["endpoints"])?;
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(list.iter().map(|e| format!("{} {} {} {}", e["mac"], e["name"], e["state"], e["addresses"])).collect())
+}
+
+fn stay(office: &mut Office<'_>) -> Told<String> {
+    let before = roll(office)?;
+    office.stay()?;
+    let after = roll(office)?;
+    if before != after {
+        return wrong(format!("before: {before:#?}\nafter: {after:#?}"));
+    }
+    let admitted = after.iter().filter(|line| line.contains("\"admitted\"")).count();
+    Ok(format!("{admitted} admitted, {} known", after.len()))
 }
 
 fn everybody<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
