@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The node: unix:PATH or https://HOST[:PORT]
+    /// The node: `unix:PATH` or `https://HOST:PORT`
     #[arg(long, global = true, env = "FSEG_NODE", default_value = "unix:/run/fseg/api.sock", value_name = "URL")]
     pub(crate) node: Target,
     /// The token to send (better from the environment or a file than on the command line)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fseg_control::{Controller, Input};
+use fseg_pipeline::fabric::REDIRECT_PORT;
 use fseg_store::{SqliteStore, Store};
 use fseg_yaml::Source;
 use thiserror::Error;
@@ -181,7 +182,8 @@ async fn serve_endpoints(
         network: config.network_name.clone(),
         secure: tls.is_some(),
     };
-    for (port, tls) in [(80, None), (443, tls)] {
+    // People's own requests, those that were redirected, and the portal over TLS.
+    for (port, tls) in [(80, None), (REDIRECT_PORT, None), (443, tls)] {
         if port == 443 && tls.is_none() {
             continue;
         }

@@ -127,6 +127,13 @@ pub struct PermitFacts {
     pub terms: Vec<ServiceTerm>,
 }
 
+/// The node's port at which strangers' redirected web requests arrive. Not 80: a request made to the portal itself and one
+/// that was redirected must never look alike to connection tracking.
+pub const REDIRECT_PORT: u16 = 81;
+
+/// A port of the node where nobody listens: strangers' TLS is redirected here, to be refused at once.
+pub const CLOSED_PORT: u16 = 4;
+
 /// The MAC address of the virtual router, the same on every switch.
 pub const ROUTER_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 0, 0, 1]);
 

@@ -12,7 +12,7 @@ mod site;
 use fseg_model::{Flow, Mac};
 use fseg_openflow::{Body, Field};
 use fseg_pipeline::cookie::SystemRow;
-use fseg_pipeline::fabric::{ROUTER_MAC, SERVICE_MAC};
+use fseg_pipeline::fabric::{REDIRECT_PORT, ROUTER_MAC, SERVICE_MAC};
 use fseg_pipeline::{Cookie, Owner};
 use fseg_test_kit::frames::{self, tcp_flags};
 use fseg_test_kit::{Packet, dhcp};
@@ -174,7 +174,7 @@ fn a_strangers_web_request_meets_the_portal_under_the_name_it_asked_for() {
         let mut site = Site::new(vec![Host::stranger(9, place), Host::internet(10)], OPEN);
         let request = site.first(0, 1, Flow::tcp(80));
         let asked = at_node(site.send(0, 1, &request));
-        assert_eq!(Packet::new(&asked, 0).get(Field::TcpDst), Some(80));
+        assert_eq!(Packet::new(&asked, 0).get(Field::TcpDst), Some(REDIRECT_PORT.into()));
         site.net.arrived.clear();
         site.net.send(LOCAL, &frames::answer_to(&asked, ROUTER_MAC));
         let [back] = &site.net.arrived[..] else { panic!("{:?}", site.net.arrived) };

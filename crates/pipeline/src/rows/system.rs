@@ -10,11 +10,10 @@ use super::{
 use crate::bits;
 use crate::cookie::{Owner, SystemRow};
 use crate::desired::Row;
-use crate::fabric::{Fabric, ROUTER_MAC, SERVICE_MAC, SwitchFacts, SwitchRole};
+use crate::fabric::{CLOSED_PORT, Fabric, REDIRECT_PORT, ROUTER_MAC, SERVICE_MAC, SwitchFacts, SwitchRole};
 use crate::meter;
 use crate::table::{Miss, PIPELINE, Table};
 
-const SYN_ONLY_CLOSED_PORT: u16 = 4;
 const NEW: u32 = 0x01;
 const ESTABLISHED: u32 = 0x02;
 const RELATED: u32 = 0x04;
@@ -205,9 +204,10 @@ fn onboarding(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
     rows.add(Table::Onboard, 250, router(transport(m(), UDP)).with(Field::UdpDst, 53_u16), to_locate.clone());
     rows.add(Table::Onboard, 250, router(transport(m(), TCP)).with(Field::TcpDst, 53_u16), to_locate.clone());
     // The portal over TLS; without a certificate nobody listens there, and the node's own stack refuses.
+    rows.add(Table::Onboard, 250, router(transport(m(), TCP)).with(Field::TcpDst, 80_u16), to_locate.clone());
     rows.add(Table::Onboard, 250, router(transport(m(), TCP)).with(Field::TcpDst, 443_u16), to_locate.clone());
     rows.add(Table::Onboard, 250, router(transport(m(), ICMP)).with(Field::Icmpv4Type, 8_u8), to_locate);
-    for (asked, served) in [(80, 80), (443, SYN_ONLY_CLOSED_PORT)] {
+    for (asked, served) in [(80, REDIRECT_PORT), (443, CLOSED_PORT)] {
         if let Some(actions) = to_portal(fabric, switch, served) {
             let m = transport(m(), TCP).with(Field::TcpDst, asked as u16);
             rows.add(Table::Onboard, 240, m, vec![Instruction::ApplyActions(actions)]);
@@ -287,7 +287,7 @@ fn node_service(fabric: &Fabric, switch: &SwitchFacts, rows: &mut Rows) {
     let source = bits::source(SliceId::DEFAULT, WatchLevel::Log, ClassId::NODE);
     let from_local = || ip().with(Field::InPort, local.number.0).with(Field::Ipv4Src, u32::from(fabric.router));
     // Answers of the portal are turned back to the address the stranger had asked for.
-    for served in [80, SYN_ONLY_CLOSED_PORT] {
+    for served in [REDIRECT_PORT, CLOSED_PORT] {
         rows.add(
             Table::Guard,
             guard::SERVICE + 1,

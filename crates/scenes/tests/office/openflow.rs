@@ -113,10 +113,18 @@ fn malformed_openflow_changes_nothing() {
             attack(&message(4, ECHO_REQUEST, 8, &[]), true)?;
             attack(&introduction(11)[8..], false)?;
             attack(&message(4, PACKET_IN, 32, &[0xff; 24]), true)?;
+            // Somebody who says that he is sw1 does not take its place.
+            attack(&introduction(0x11), false)?;
             Ok(())
         })?;
         let log = office.node.log();
-        for reason in ["is not in this node's configuration", "unreadable: ", "versions with bits", "before its"] {
+        for reason in [
+            "is not in this node's configuration",
+            "is connected already from",
+            "unreadable: ",
+            "versions with bits",
+            "before its",
+        ] {
             check(log.contains(reason), || format!("the log never says `{reason}`"))?;
         }
         let after = connections(office)?;
