@@ -180,6 +180,14 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         password: PasswordFrom,
     },
+    /// Set the roles of an account, in place of those it has; without any, it has none
+    Roles {
+        /// The account
+        name: String,
+        /// A role; may be given several times
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+    },
     /// Shut an account out and end its sessions
     Disable {
         /// The account

@@ -64,6 +64,9 @@ pub(crate) async fn user(client: &Client, command: UserCommand, screen: &Screen)
             let change = AccountChange { password: Some(password(&from)?), ..AccountChange::default() };
             (name, change, "has a new password")
         }
+        UserCommand::Roles { name, roles } => {
+            (name, AccountChange { roles: Some(roles), ..AccountChange::default() }, "has these roles now")
+        }
         UserCommand::Disable { name } => {
             (name, AccountChange { disabled: Some(true), ..AccountChange::default() }, "is shut out")
         }

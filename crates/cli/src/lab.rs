@@ -107,23 +107,31 @@ fn scene_run(scene: &str, keep: bool, dir: Option<PathBuf>) -> ExitCode {
     };
     let mut story = Story::stdout();
     let office = office::tell(&lab, &mut story);
+    let verdict = story.finish();
     if let (true, Some(office)) = (keep, &office) {
-        let url = office.node.url();
-        println!("\nEverything keeps running until Ctrl-C here. In another terminal, as root:\n");
-        println!("  export FSEG_NODE={url}");
-        println!("  fseg endpoints               who is there            fseg logs --follow");
-        println!("  fseg permits                 what is used            fseg switches");
-        println!("  fseg explain sales-1 crm-1 web");
-        println!("  fseg lab shell sales-1       a shell inside an endpoint");
-        println!("  fseg lab exec sales-1 -- ping -c 1 crm-1.office.example");
-        println!("  fseg lab stop                ends it, as Ctrl-C does here");
-        println!("\nPasswords of sales-1, sales-2, dev-1 and dev-2: {}", office::PASSWORD);
+        say_how(&office.node.url(), &dir);
         loop {
             std::thread::park(); // Ctrl-C ends the sandbox, and this with it
         }
     }
     drop(office);
-    ExitCode::from(story.finish())
+    ExitCode::from(verdict)
+}
+
+/// How to play with a scene that stays: commands that work as they are printed.
+fn say_how(url: &str, dir: &std::path::Path) {
+    let fseg = std::env::current_exe().map_or_else(|_| "fseg".to_owned(), |p| p.display().to_string());
+    let at = if dir == std::path::Path::new(DEFAULT_DIR) { String::new() } else { format!(" --dir {}", dir.display()) };
+    println!("\nEverything keeps running until Ctrl-C here. In another terminal, as root:\n");
+    println!("  alias fseg={fseg}");
+    println!("  export FSEG_NODE={url}");
+    println!("  fseg endpoints               who is there            fseg logs --follow");
+    println!("  fseg permits                 what is used            fseg switches");
+    println!("  fseg explain sales-1 crm-1 web");
+    println!("  fseg lab shell{at} sales-1       a shell inside an endpoint");
+    println!("  fseg lab exec{at} sales-1 -- ping -c 1 crm-1.office.example");
+    println!("  fseg lab stop{at}                ends it, as Ctrl-C does here");
+    println!("\nPasswords of sales-1, sales-2, dev-1 and dev-2: {}", office::PASSWORD);
 }
 
 fn enter(dir: &std::path::Path, endpoint: &str, words: &[String]) -> ExitCode {

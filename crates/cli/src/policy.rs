@@ -27,7 +27,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 pub(crate) fn check(file: &Path, screen: &Screen) -> Result<Outcome, Failure> {
     let name = file.display().to_string();
     let source = Source::from_bytes(&name, read(file)?).map_err(|d| Failure::usage(d.to_string()))?;
-    let checked = fseg_policy::check_at(&source, now());
+    let mut checked = fseg_policy::check_at(&source, now());
+    checked.warn_of_missing_protection(&source);
     let outcomes = checked.policy.as_ref().map(|p| p.run_tests(now())).unwrap_or_default();
     let errors = checked.diagnostics.iter().filter(|d| d.is_error()).count();
     let failed = outcomes.iter().filter(|o| !o.passed).count();

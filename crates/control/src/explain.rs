@@ -126,14 +126,15 @@ impl Controller {
         })
     }
 
-    /// The flow of a service: `tcp/80`, or the first term of a named service.
-    pub fn flow_of(&self, service: &str) -> Option<Flow> {
+    /// What a service asks for: `tcp/80` itself, or of a named service the first port of each of its terms. `None` when
+    /// there is no such service.
+    pub fn flows_of(&self, service: &str) -> Option<Vec<Flow>> {
         if let Ok(flow) = service.parse() {
-            return Some(flow);
+            return Some(vec![flow]);
         }
         let named = self.policy.services.get(&Name::new(service).ok()?)?;
-        let term = named.terms.first()?;
-        Some(Flow { protocol: term.protocol?, port: term.ports.first() })
+        let flow = |t: &fseg_model::ServiceTerm| Some(Flow { protocol: t.protocol?, port: t.ports.first() });
+        named.terms.iter().map(flow).collect::<Option<Vec<_>>>().filter(|flows| !flows.is_empty())
     }
 
     /// May `from` open a connection to `to`? With the permit, the classes, and the rows that do it.

@@ -149,10 +149,15 @@ impl NodeService for Node {
                     })
                 };
                 let (from, to) = (party(&question.from)?, party(&question.to)?);
-                let flow = c.flow_of(&question.service).ok_or_else(|| {
+                let flows = c.flows_of(&question.service).ok_or_else(|| {
                     ApiError::not_found("service", &question.service).help("write a service of the policy, or tcp/443")
                 })?;
-                Ok(views::explanation(c, &c.explain(from, to, flow), now))
+                // A service is permitted when all of it is: the first part that is not is the answer.
+                let mut answers = flows.into_iter().map(|flow| c.explain(from.clone(), to.clone(), flow));
+                let first = answers.next().ok_or_else(|| ApiError::internal("a service without ports"))?;
+                let denied = |e: &fseg_control::Explained| !e.decision.is_permit();
+                let answer = if denied(&first) { first } else { answers.find(denied).unwrap_or(first) };
+                Ok(views::explanation(c, &answer, now))
             });
             answer.await.map_err(no_answer)?
         })
@@ -188,7 +193,9 @@ impl NodeService for Node {
             // Checked here, off the controller's thread, for the report; the controller checks what it is given again.
             let (source_text, source_name) = (text.clone(), file_name.clone());
             let work = tokio::task::spawn_blocking(move || {
-                let checked = fseg_policy::check_at(&Source::new(source_name, source_text), wall);
+                let source = Source::new(source_name, source_text);
+                let mut checked = fseg_policy::check_at(&source, wall);
+                checked.warn_of_missing_protection(&source);
                 super::report::of(&checked, wall)
             });
             let mut result = work.await.map_err(|e| ApiError::internal(e.to_string()))?;

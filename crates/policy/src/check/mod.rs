@@ -35,6 +35,18 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// Adds a warning for each permit that asks for a protection: no function in the path provides any yet, and its traffic
+    /// must not be believed to be inspected. A check of its own, since what is provided is the network's matter.
+    pub fn warn_of_missing_protection(&mut self, source: &Source) {
+        let asking = self.policy.iter().flat_map(|p| &p.permits).filter_map(|p| Some((p, p.protect.as_ref()?)));
+        let warnings = asking.map(|(permit, wanted)| {
+            let text = format!("permit `{}` asks for the protection `{wanted}`, which is not provided yet", permit.id);
+            Diagnostic::warning(source, permit.span, text).with_help("its traffic passes without being inspected")
+        });
+        let warnings: Vec<_> = warnings.collect();
+        self.diagnostics.extend(warnings);
+    }
+
     /// The policy with its warnings, or everything that was found.
     pub fn into_result(self) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
         match self.policy {
