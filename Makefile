@@ -7,13 +7,17 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO := cargo
 
-.PHONY: demo test tools programs lint deny unit story fmt doc
+.PHONY: deb package-test demo test soak tools programs lint deny unit story fmt doc
 
 demo: tools programs
 	target/debug/fseg lab run office $(if $(KEEP),--keep)
 
-test: tools lint deny unit story
+test: tools lint deny unit story package-test
 	@echo "make test: everything passed"
+
+# Random lives for as long as somebody has patience; LIVES says how many.
+soak:
+	FSEG_LIVES=$(or $(LIVES),2000) $(CARGO) nextest run --locked --profile soak -p fseg-control --test life random_life
 
 # Debian packages that are missing; quiet and offline when there are none.
 tools:
@@ -37,6 +41,14 @@ unit: tools
 # The demo itself: every step must go well.
 story: unit
 	NO_COLOR=1 target/debug/fseg lab run office
+
+# A Debian package of a release build, in target/package.
+deb:
+	@tools/package
+
+# The package installed, run under systemd, upgraded under traffic, removed: in a copy-on-write view of this machine.
+package-test: tools programs
+	@tools/package-test
 
 fmt:
 	$(CARGO) fmt --all

@@ -105,6 +105,11 @@ impl Admission {
         self.accounts.keys().chain(devices).cloned().collect()
     }
 
+    /// Whether a name is one of [`Admission::reserved_names`].
+    pub fn reserves(&self, name: &Name) -> bool {
+        self.accounts.contains_key(name) || self.devices.get(name).is_some_and(|d| d.matcher.as_exact().is_some())
+    }
+
     /// True when the device list keeps this MAC address out, whoever sits at it.
     pub fn is_barred(&self, mac: Mac) -> bool {
         self.devices.find(mac).is_some_and(|d| d.disabled)

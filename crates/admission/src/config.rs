@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::HashParams;
 
 /// Settings of admission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdmissionConfig {
     /// How long a portal session lasts before its person must log in again. Default 12 h.
     pub session: Duration,
@@ -39,7 +41,7 @@ impl Default for AdmissionConfig {
 /// Counted three times: for the account (so that many machines cannot share the guessing), for the MAC address, and for
 /// the place (a guesser can forge a MAC address but not the port it is plugged into). The limit for MAC and place is
 /// higher, because several people may share a machine or a port, and it stops one guesser from locking out everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lockout {
     /// Wrong passwords for one account within the window that lock it; at least 1. Default 5.
     pub attempts: u32,
@@ -58,7 +60,7 @@ impl Default for Lockout {
 }
 
 /// Sizes, so that nothing grows without bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Accounts. Default 100,000.
     pub accounts: usize,

@@ -45,6 +45,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Its number: never given twice in the life of one [`Admission`].
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The account as it was typed, folded to lower case and cut to 63 characters.
     pub fn account(&self) -> &str {
         &self.account

@@ -55,6 +55,14 @@ impl Names {
         self.lowest.clear();
     }
 
+    /// Keeps one more name, or no longer.
+    pub fn reserve_one(&mut self, name: &Name, kept: bool) {
+        let changed = if kept { self.reserved.insert(name.clone()) } else { self.reserved.remove(name) };
+        if changed {
+            self.lowest.clear();
+        }
+    }
+
     /// Who has a name.
     pub fn owner(&self, name: &Name) -> Option<Mac> {
         self.owner.get(name).copied()
@@ -200,6 +208,7 @@ mod tests {
         Restore(usize, u64),
         Release(u64),
         Reserve(Vec<usize>),
+        ReserveOne(usize, bool),
     }
 
     const WISHES: [&str; 5] = ["a", "a-N", "a-2", "a-2-N", "b-N"];
@@ -211,6 +220,7 @@ mod tests {
             1 => (0..NAMES.len(), 0u64..8).prop_map(|(n, m)| Step::Restore(n, m)),
             2 => (0u64..8).prop_map(Step::Release),
             1 => prop::collection::vec(0..NAMES.len(), 0..3).prop_map(Step::Reserve),
+            1 => (0..NAMES.len(), any::<bool>()).prop_map(|(n, kept)| Step::ReserveOne(n, kept)),
         ];
         prop::collection::vec(step, 1..60)
     }
@@ -257,6 +267,11 @@ mod tests {
                     Step::Reserve(picked) => {
                         reserved = picked.into_iter().map(|p| name(NAMES[p])).collect();
                         names.reserve(reserved.clone());
+                    }
+                    Step::ReserveOne(n, kept) => {
+                        let n = name(NAMES[n]);
+                        names.reserve_one(&n, kept);
+                        if kept { reserved.insert(n); } else { reserved.remove(&n); }
                     }
                 }
                 for (owner, n) in &list {

@@ -31,6 +31,15 @@ impl PasswordHash {
         Self(format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}$ZnNlZy1uby1hY2NvdW50IQ${hash}").into())
     }
 
+    /// What stands for this hash where the hash must not be: a hash of the same cost that no password is known to have.
+    /// Different numbers give different ones.
+    pub fn stand_in(&self, number: u32) -> Self {
+        let HashParams { memory_kib, passes, lanes } = self.params();
+        // 43 characters of base64 are 32 octets; the last holds four bits, so that `A` is always right.
+        let hash = format!("standsInForAHashThatIsNotShown{number:0>10}/+A");
+        Self(format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}$ZnNlZy1uby1oYXNoLWhlcmUh${hash}").into())
+    }
+
     /// What it costs to check.
     pub fn params(&self) -> HashParams {
         parse(&self.0).map(|(_, params)| params).unwrap_or_default()
@@ -75,7 +84,7 @@ impl From<PasswordHash> for String {
 }
 
 /// What one hash costs. The default is OWASP's minimum for argon2id: 19 MiB, 2 passes, 1 lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashParams {
     /// Memory in KiB; at least 8 per lane, at most 1 GiB.
     pub memory_kib: u32,

@@ -13,6 +13,15 @@ pub struct PolicyApply {
     pub text: String,
     /// Its name, for messages and the audit log.
     pub file_name: String,
+    /// What is to be remembered with the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Only if this version is in force, 0 for none yet; else it is a conflict. The header `If-Match` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<u64>,
+    /// Go on without switches that refuse it, are silent or go away meanwhile, instead of taking everything back.
+    #[serde(default)]
+    pub partial: bool,
 }
 
 /// The policy in force.
@@ -28,6 +37,9 @@ pub struct PolicyView {
     pub file_name: Option<String>,
     /// The file's text.
     pub text: String,
+    /// What was said about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How bad a diagnostic is.
@@ -90,6 +102,15 @@ pub struct SwitchChange {
     pub removed: u64,
 }
 
+/// A switch that did not take a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SwitchRefusal {
+    /// The switch's name.
+    pub switch: String,
+    /// Why, and which row where that is known.
+    pub reason: String,
+}
+
 /// What a policy did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyResult {
@@ -113,6 +134,9 @@ pub struct PolicyResult {
     /// Switches that have not confirmed: not connected, or slow. They hold the former rows until they are back.
     #[serde(default)]
     pub unconfirmed: Vec<String>,
+    /// Switches that did not take it, for which it is not in force anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_by: Vec<SwitchRefusal>,
     /// Outcomes of the policy's own tests.
     pub tests: Vec<TestView>,
 }

@@ -9,6 +9,8 @@
 
 mod account;
 mod apply;
+mod certificate;
+mod change;
 mod device;
 mod document;
 mod endpoint;
@@ -17,7 +19,9 @@ mod explain;
 mod health;
 mod log;
 mod operation;
+mod outside;
 mod policy;
+mod proof;
 mod role;
 mod secret;
 mod switch;
@@ -25,18 +29,31 @@ mod timestamp;
 mod token;
 
 pub use account::{AccountChange, AccountNew, AccountView};
-pub use apply::{DiagnosticView, PolicyApply, PolicyResult, PolicyView, SeverityView, SwitchChange, TestView};
+pub use apply::{
+    DiagnosticView, PolicyApply, PolicyResult, PolicyView, SeverityView, SwitchChange, SwitchRefusal, TestView,
+};
+pub use certificate::{
+    CertificateState, CertificateView, EnrolNew, Enrolled, EnrolledView, Enrolments, TurnedAwayView,
+};
+pub use change::{
+    DiffRequest, DiffView, PlanRequest, PlanView, ReachSide, ReachView, SectionChange, TalkView, VersionView,
+};
 pub use device::{DevicePut, DeviceView};
 pub use document::document;
 pub use endpoint::{EndpointState, EndpointView, MethodView, PostureView, SessionView, WatchView};
 pub use error::{ApiError, ErrorCode};
-pub use explain::{DecisionView, ExplainRequest, Explanation, PartyView, RowView, WhyView};
+pub use explain::{
+    DecisionView, ExplainRequest, Explanation, PacketAge, PartyView, RowView, TraceHop, TraceRequest, TraceStep, TraceView,
+    WhyView,
+};
 pub use health::{Health, HealthPart};
 pub use log::{AuditEntry, LogEntry, LogKind};
 pub use operation::{Body, HttpMethod, OPERATIONS, Operation, OperationId};
+pub use outside::{ExternalView, LearnedName, LearnedView, ServiceView, StreamView};
 pub use policy::{GroupView, PermitState, PermitView};
+pub use proof::{BlameView, FindingView, ProofView};
 pub use role::{Role, UnknownRole};
 pub use secret::Secret;
-pub use switch::{PortView, SwitchView};
+pub use switch::{LackingView, PortView, SwitchView, TableView};
 pub use timestamp::{Timestamp, TimestampError};
 pub use token::{TokenCreated, TokenNew, TokenView};

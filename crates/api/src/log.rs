@@ -42,11 +42,39 @@ pub enum LogKind {
     Switch,
     /// A policy came into force or a permit expired.
     Policy,
+    /// A connection passed that would be denied if what is observed were enforced.
+    Observed,
+    /// A switch does not treat packets as the policy says.
+    Verify,
     /// Anything about the node itself.
     System,
 }
 
+impl std::str::FromStr for LogKind {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == word);
+        found.ok_or_else(|| format!("expected one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
 impl LogKind {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::Admitted,
+        Self::Refused,
+        Self::Ended,
+        Self::Moved,
+        Self::Spoofed,
+        Self::Denied,
+        Self::Address,
+        Self::Switch,
+        Self::Policy,
+        Self::Observed,
+        Self::Verify,
+        Self::System,
+    ];
+
     /// The word used in JSON, and as the event's name in the event stream.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +87,8 @@ impl LogKind {
             Self::Address => "address",
             Self::Switch => "switch",
             Self::Policy => "policy",
+            Self::Observed => "observed",
+            Self::Verify => "verify",
             Self::System => "system",
         }
     }

@@ -60,12 +60,24 @@ pub enum OperationId {
     Sessions,
     Groups,
     Permits,
+    Externals,
+    Services,
+    Streams,
     Switches,
+    SwitchProof,
+    Enrolments,
+    SwitchEnrol,
+    SwitchRevoke,
     Explain,
+    Trace,
     Why,
     Policy,
     PolicyCheck,
     PolicyApply,
+    PolicyPlan,
+    PolicyVersions,
+    PolicyVersion,
+    PolicyDiff,
     Accounts,
     AccountCreate,
     AccountChange,
@@ -173,12 +185,24 @@ pub const OPERATIONS: &[Operation] = &[
     get(Id::Sessions, "/api/v1/sessions", Viewer, List("SessionView"), "Every admission that holds now"),
     get(Id::Groups, "/api/v1/groups", Viewer, List("GroupView"), "Groups of the policy in force, with who is in them now"),
     get(Id::Permits, "/api/v1/permits", Viewer, List("PermitView"), "Permits of the policy in force, with their use"),
+    get(Id::Externals, "/api/v1/externals", Viewer, List("ExternalView"), "Externals of the policy in force, with the addresses that were learned by their names"),
+    get(Id::Services, "/api/v1/services", Viewer, List("ServiceView"), "Services that a policy can name: its own, and those that come with FSEG"),
+    get(Id::Streams, "/api/v1/streams", Viewer, List("StreamView"), "Multicast addresses that endpoints joined, with senders and receivers"),
     get(Id::Switches, "/api/v1/switches", Viewer, List("SwitchView"), "Switches and their ports"),
+    get(Id::SwitchProof, "/api/v1/switches/{name}/proof", Viewer, Json("ProofView"), "Reads a switch and proves that it treats every packet as the policy says"),
+    get(Id::Enrolments, "/api/v1/certificates", Viewer, Json("Enrolments"), "Certificates of switches, and connections that were turned away"),
+    change(Id::SwitchEnrol, Post, "/api/v1/switches/{name}/certificate", Admin, Json("EnrolNew"), Json("Enrolled"), "Issues a certificate for a switch and shows its key, this once"),
+    change(Id::SwitchRevoke, Delete, "/api/v1/switches/{name}/certificate", Admin, Empty, Empty, "Revokes every certificate of a switch and ends its connection"),
     change(Id::Explain, Post, "/api/v1/explain", Viewer, Json("ExplainRequest"), Json("Explanation"), "May this open a connection to that, why, and by which rows?"),
+    change(Id::Trace, Post, "/api/v1/trace", Viewer, Json("TraceRequest"), Json("TraceView"), "What do the tables do with this packet, switch by switch?"),
     get(Id::Why, "/api/v1/why/{cookie}", Viewer, Json("WhyView"), "Why rows with this cookie exist"),
     get(Id::Policy, "/api/v1/policy", Viewer, Json("PolicyView"), "The policy in force, as text"),
     Operation { limit: LARGE, ..change(Id::PolicyCheck, Post, "/api/v1/policy/check", Operator, Json("PolicyApply"), Json("PolicyResult"), "What applying this policy would do") },
     Operation { limit: LARGE, ..change(Id::PolicyApply, Post, "/api/v1/policy", Admin, Json("PolicyApply"), Json("PolicyResult"), "Puts this policy in force") },
+    Operation { limit: LARGE, ..change(Id::PolicyPlan, Post, "/api/v1/policy/plan", Operator, Json("PlanRequest"), Json("PlanView"), "What applying this policy would do: who gains and loses what, which rows change, who is cut off") },
+    paged(Id::PolicyVersions, "/api/v1/policy/versions", Viewer, List("VersionView"), "Versions of the policy, newest first"),
+    get(Id::PolicyVersion, "/api/v1/policy/versions/{name}", Viewer, Json("PolicyView"), "One version of the policy, as text"),
+    change(Id::PolicyDiff, Post, "/api/v1/policy/diff", Operator, Json("DiffRequest"), Json("DiffView"), "What differs between two versions"),
     get(Id::Accounts, "/api/v1/accounts", Operator, List("AccountView"), "Accounts of people"),
     change(Id::AccountCreate, Post, "/api/v1/accounts", Operator, Json("AccountNew"), Json("AccountView"), "Makes an account"),
     change(Id::AccountChange, Patch, "/api/v1/accounts/{name}", Operator, Json("AccountChange"), Json("AccountView"), "Changes an account; disabling it ends its sessions"),
@@ -210,7 +234,7 @@ mod tests {
 
     #[test]
     fn whatever_changes_something_needs_more_than_a_viewer() {
-        for op in OPERATIONS.iter().filter(|o| o.method != HttpMethod::Get && o.id != OperationId::Explain) {
+        for op in OPERATIONS.iter().filter(|o| o.method != HttpMethod::Get && !matches!(o.id, OperationId::Explain | OperationId::Trace)) {
             assert!(op.role >= Some(Role::Operator), "{:?} is open to {:?}", op.id, op.role);
         }
         let open: Vec<_> = OPERATIONS.iter().filter(|o| o.role.is_none()).map(|o| o.id).collect();

@@ -29,6 +29,10 @@ pub enum PermitState {
     Active,
     /// Its expiry has passed: it permits nothing.
     Expired,
+    /// It has not started yet: it permits nothing.
+    Waiting,
+    /// It is on trial: it permits, and what only it permits is logged.
+    Trial,
 }
 
 /// A permit of the policy in force, with its use.
@@ -49,6 +53,9 @@ pub struct PermitView {
     pub owner: Option<String>,
     /// Why it exists.
     pub reason: Option<String>,
+    /// When it starts permitting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Timestamp>,
     /// When it stops permitting.
     pub expires: Option<Timestamp>,
     /// Whether it counts now.

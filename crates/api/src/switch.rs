@@ -32,6 +32,8 @@ pub struct SwitchView {
     pub role: String,
     /// True while its control connection stands.
     pub connected: bool,
+    /// True when its tables have been read and it is told every change.
+    pub ready: bool,
     /// Since when the connection has stood, or been away.
     pub since: Option<Timestamp>,
     /// The connection's far end, `address:port`.
@@ -46,4 +48,40 @@ pub struct SwitchView {
     pub pending: u64,
     /// The last thing it refused or that failed.
     pub last_error: Option<String>,
+    /// Which rows it is given: `ovs`, or `openflow13` for switches without Open vSwitch's extensions.
+    pub profile: String,
+    /// How full its tables are, where it tells their sizes.
+    pub tables: Vec<TableView>,
+    /// Whose rows are not all there, and why.
+    pub lacking: Vec<LackingView>,
+    /// Why it cannot be used at all; it then passes nothing.
+    pub unfit: Option<String>,
+}
+
+/// How full a table of a switch is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TableView {
+    /// Its number.
+    pub number: u8,
+    /// What FSEG calls it.
+    pub name: String,
+    /// Rows that it should hold.
+    pub rows: u64,
+    /// Rows that it takes, by the switch's own words.
+    pub size: u64,
+}
+
+/// Rows that a switch does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LackingView {
+    /// What kind of owner they have: permit, endpoint, external, system.
+    pub kind: String,
+    /// Which one.
+    pub owner: String,
+    /// The table of the first of them.
+    pub table: String,
+    /// How many.
+    pub rows: u64,
+    /// What the switch said, or what its tables lack.
+    pub why: String,
 }

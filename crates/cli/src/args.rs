@@ -64,6 +64,25 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// FROM TO SERVICE, as in `fseg explain`; or one packet
+    #[arg(required = true, num_args = 1..=3, value_name = "PACKET")]
+    pub(crate) question: Vec<String>,
+    /// The switch a given packet comes to; where its sender is, when absent
+    #[arg(long)]
+    pub(crate) switch: Option<String>,
+    /// The port it comes in by, by name or number
+    #[arg(long)]
+    pub(crate) port: Option<String>,
+    /// A later packet of a connection that exists
+    #[arg(long, conflicts_with = "reply")]
+    pub(crate) established: bool,
+    /// The answer, of a connection that exists
+    #[arg(long)]
+    pub(crate) reply: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check a policy file and run its tests, without a node
@@ -71,16 +90,32 @@ pub(crate) enum Command {
         /// The policy file
         file: PathBuf,
     },
-    /// Put a policy file in force
+    /// Say what applying a policy file would do: who gains and loses what, which rows change, who is cut off
+    Plan {
+        /// The policy file
+        file: PathBuf,
+        /// How many lines of gains and losses
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// How many of them to leave out at the beginning
+        #[arg(long, default_value_t = 0)]
+        offset: u64,
+    },
+    /// Put a policy file in force, on every switch or on none; on a terminal, after showing the plan and asking
     Apply {
         /// The policy file
         file: PathBuf,
         /// Only say what would change
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        how: ApplyHow,
     },
-    /// Print the policy in force
-    Policy,
+    /// The policy in force and its versions
+    Policy {
+        #[command(subcommand)]
+        command: Option<PolicyCommand>,
+    },
     /// May this open a connection to that? Exits with 0 for yes and 1 for no
     Explain {
         /// An endpoint, MAC or IP address, subject (user:anna) or place
@@ -89,6 +124,21 @@ pub(crate) enum Command {
         to: String,
         /// A service of the policy, or for example tcp/443
         service: String,
+    },
+    /// What do the tables do with a packet? Exits with 0 when it is delivered and 1 when it is dropped
+    ///
+    /// Runs a packet through the rows that switches should hold, table by table and from switch to switch. The packet is the
+    /// first one of a connection by names (fseg trace sales-1 crm-1 tcp/80), or given as fields
+    /// (fseg trace in_port=1,tcp,nw_src=10.0.1.5,nw_dst=10.0.1.6,tp_dst=80), or as a frame in hexadecimal.
+    Trace(TraceArgs),
+    /// Prove that switches treat every packet as the policy says
+    ///
+    /// Reads the tables back from the switches and compares what they do with every possible packet with what the policy and
+    /// the facts say. Exit code 0 when all are proved; 1 otherwise, with a packet that is treated otherwise for each
+    /// difference, and the rows to blame.
+    Verify {
+        /// Only this switch
+        switch: Option<String>,
     },
     /// Why do rows with this cookie exist?
     Why {
@@ -103,8 +153,17 @@ pub(crate) enum Command {
     Groups,
     /// List permits, with their use
     Permits,
+    /// List externals, with the addresses that were learned by their names
+    Externals,
+    /// List services that a policy can name
+    Services,
+    /// List multicast addresses that endpoints joined
+    Streams,
     /// List switches and their ports
     Switches,
+    /// Certificates of switches
+    #[command(subcommand)]
+    Switch(SwitchCommand),
     /// Accounts of people
     #[command(subcommand)]
     User(UserCommand),
@@ -119,6 +178,12 @@ pub(crate) enum Command {
         /// How many entries
         #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
+        /// Only entries of this kind, such as denied or observed; may be given several times
+        #[arg(long = "kind", value_name = "KIND")]
+        kinds: Vec<fseg_api::LogKind>,
+        /// Only entries about this endpoint, or that mention this text
+        #[arg(long, value_name = "TEXT")]
+        about: Option<String>,
     },
     /// Who changed what
     Audit {
@@ -137,6 +202,8 @@ pub(crate) enum Command {
         #[arg(required = true)]
         hex: Vec<String>,
     },
+    /// Live through what `fsegd --record` wrote again; exits with 1 where the outcome is another one
+    Replay(crate::replay::ReplayArgs),
     /// Virtual networks on this machine
     Lab(crate::lab::LabArgs),
     /// Print the version
@@ -156,6 +223,80 @@ pub(crate) struct PasswordFrom {
     /// Read the password from the first line of standard input instead of asking for it
     #[arg(long)]
     pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SwitchCommand {
+    /// Issue a certificate for a switch, and print what to run there: a script with the key, or with --out the files
+    Enroll {
+        /// The switch, as node.yaml calls it
+        name: String,
+        /// Write key and certificates into this folder (which is made) instead of printing them
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// How long the certificate counts, for example 365d; two years when absent
+        #[arg(long, value_name = "DURATION", value_parser = fseg_yaml::parse_duration)]
+        valid: Option<std::time::Duration>,
+    },
+    /// Revoke every certificate of a switch, and end its connection
+    Revoke {
+        /// The switch
+        name: String,
+    },
+    /// List switches with their certificates, and connections that were turned away
+    List,
+}
+
+/// How a policy is applied.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApplyHow {
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// What to remember with this version
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Only if this version is in force, as `fseg plan` printed it
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<u64>,
+    /// Go on without switches that refuse it, are silent or go away, instead of taking everything back
+    #[arg(long)]
+    pub(crate) partial: bool,
+    /// Exit with 0 although a switch does not have it yet, since it is not connected
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// List the versions that are kept
+    Log {
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+    /// Print a version as it was written
+    Show {
+        /// Which; the one in force when absent
+        version: Option<u64>,
+    },
+    /// What differs between two versions: permits, groups, and who gained and lost what; exits with 1 when something does
+    Diff {
+        /// The older; the one before the newer when absent
+        from: Option<u64>,
+        /// The newer; the one in force when absent
+        to: Option<u64>,
+        /// The lines of the files instead
+        #[arg(long)]
+        text: bool,
+    },
+    /// Put an earlier version in force again, as a new version
+    Rollback {
+        /// Which
+        version: u64,
+        #[command(flatten)]
+        how: ApplyHow,
+    },
 }
 
 #[derive(Debug, Subcommand)]

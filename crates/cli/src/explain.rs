@@ -23,8 +23,11 @@ pub(crate) async fn explain(
     } else {
         screen.text(&explanation(&answer, screen))?;
     }
+    if answer.defect.is_some() {
+        return Ok(Outcome::No);
+    }
     Ok(match answer.decision {
-        DecisionView::Permit => Outcome::Yes,
+        DecisionView::Permit | DecisionView::Observe => Outcome::Yes,
         DecisionView::Deny => Outcome::No,
     })
 }
@@ -32,6 +35,7 @@ pub(crate) async fn explain(
 fn explanation(answer: &Explanation, screen: &Screen) -> String {
     let (tone, word) = match answer.decision {
         DecisionView::Permit => (Tone::Good, "PERMIT"),
+        DecisionView::Observe => (Tone::Warning, "OBSERVED (passes, would be denied)"),
         DecisionView::Deny => (Tone::Bad, "DENY"),
     };
     let head = format!("{word}  {} -> {}  {}", answer.from.name, answer.to.name, answer.service);
@@ -43,6 +47,16 @@ fn explanation(answer: &Explanation, screen: &Screen) -> String {
         };
         let (owner, reason) = (said("owner", &permit.owner), said("reason", &permit.reason));
         let _ = writeln!(out, "permit {}{owner}{reason}", printable(&permit.id));
+    }
+    if !answer.tables.is_empty() {
+        let _ = writeln!(out, "tables: {}", printable(&answer.tables));
+    }
+    for note in &answer.notes {
+        let _ = writeln!(out, "note: {}", printable(note));
+    }
+    if let Some(defect) = &answer.defect {
+        let text = format!("DEFECT: {defect}. Please report this; `fseg trace` shows each step, `fseg verify` what the switch holds");
+        let _ = writeln!(out, "{}", screen.toned(Tone::Bad, &printable(&text)));
     }
     let mut parties = Rows::new(&["", "NAME", "GROUPS", "CLASS", "PLACE", "ADDRESSES"], "");
     let mut party = |side: &str, p: &PartyView| {

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 
 use crate::client::{At, Client};
 use crate::failure::{Failure, Outcome};
-use crate::listing::log_line;
+use crate::listing::{Filter, log_line};
 use crate::output::Screen;
 
 /// The longest line of the event stream, in bytes.
@@ -15,7 +15,7 @@ const LINE: usize = 1 << 20;
 /// Prints entries until the node ends the stream. The stream is opened before the log is read, so that nothing falls
 /// between them; entries that come by both ways are printed once. When the node cuts this reader off because it fell
 /// behind, what was missed is read from the log.
-pub(crate) async fn follow(client: &Client, limit: u16, screen: &Screen) -> Result<Outcome, Failure> {
+pub(crate) async fn follow(client: &Client, limit: u16, filter: &Filter, screen: &Screen) -> Result<Outcome, Failure> {
     let mut last = None;
     let mut limit = limit;
     loop {
@@ -25,9 +25,9 @@ pub(crate) async fn follow(client: &Client, limit: u16, screen: &Screen) -> Resu
         let mut entries: Vec<LogEntry> = client.get(OperationId::Log, at).await?;
         entries.reverse();
         for entry in entries {
-            print(&entry, &mut last, screen)?;
+            print(&entry, &mut last, filter, screen)?;
         }
-        match events(stream, &mut last, client, screen).await? {
+        match events(stream, &mut last, filter, client, screen).await? {
             End::CutOff => limit = 1000,
             End::Closed => return Err(client.nonsense("the node ended the event stream")),
         }
@@ -39,9 +39,12 @@ enum End {
     Closed,
 }
 
-fn print(entry: &LogEntry, last: &mut Option<u64>, screen: &Screen) -> Result<(), Failure> {
+fn print(entry: &LogEntry, last: &mut Option<u64>, filter: &Filter, screen: &Screen) -> Result<(), Failure> {
     if last.is_none_or(|last| entry.seq > last) {
         *last = Some(entry.seq);
+        if !filter.fits(entry) {
+            return Ok(());
+        }
         if screen.json {
             screen.value(entry, true)?
         } else {
@@ -51,7 +54,13 @@ fn print(entry: &LogEntry, last: &mut Option<u64>, screen: &Screen) -> Result<()
     Ok(())
 }
 
-async fn events(mut body: Incoming, last: &mut Option<u64>, client: &Client, screen: &Screen) -> Result<End, Failure> {
+async fn events(
+    mut body: Incoming,
+    last: &mut Option<u64>,
+    filter: &Filter,
+    client: &Client,
+    screen: &Screen,
+) -> Result<End, Failure> {
     let mut events = Events::default();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|e| client.nonsense(e))?.into_data() else { continue };
@@ -60,7 +69,7 @@ async fn events(mut body: Incoming, last: &mut Option<u64>, client: &Client, scr
                 return Ok(End::CutOff);
             }
             let entry = serde_json::from_str(&event.data).map_err(|e| client.nonsense(e))?;
-            print(&entry, last, screen)?;
+            print(&entry, last, filter, screen)?;
         }
     }
     Ok(End::Closed)

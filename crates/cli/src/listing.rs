@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fseg_api::{
-    AccountView, AuditEntry, DeviceView, EndpointState, EndpointView, GroupView, Health, LogEntry, LogKind,
-    OperationId, PermitState, PermitView, PostureView, SessionView, SwitchView, TokenView,
+    AccountView, AuditEntry, CertificateState, DeviceView, EndpointState, EndpointView, Enrolments, GroupView, Health,
+    LogEntry, LogKind, OperationId, PermitState, PermitView, PostureView, SessionView, SwitchView, TokenView,
 };
 use fseg_model::Wall;
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub(crate) async fn show<T: DeserializeOwned + Serialize>(
 }
 
 /// Once, or every so many seconds until interrupted. While watching, a node that is away for a moment is waited for.
-async fn rounds(
+pub(crate) async fn rounds(
     watch: Option<u64>,
     screen: &Screen,
     round: impl AsyncFn() -> Result<Outcome, Failure>,
@@ -48,7 +48,7 @@ async fn rounds(
     }
 }
 
-fn print<T: Serialize>(screen: &Screen, lines: bool, value: &T, text: String) -> Result<Outcome, Failure> {
+pub(crate) fn print<T: Serialize>(screen: &Screen, lines: bool, value: &T, text: String) -> Result<Outcome, Failure> {
     if screen.json { screen.value(value, lines) } else { screen.text(&text) }
 }
 
@@ -150,6 +150,8 @@ pub(crate) fn permits(items: &[PermitView], now: Wall, screen: &Screen) -> Strin
     for p in items {
         let (tone, expires) = match p.state {
             PermitState::Expired => (Tone::Warning, "expired ".to_owned() + &relative_or(p.expires, now, "")),
+            PermitState::Waiting => (Tone::Warning, "starts ".to_owned() + &relative_or(p.starts, now, "")),
+            PermitState::Trial => (Tone::Warning, "on trial, ".to_owned() + &relative_or(p.expires, now, "never")),
             PermitState::Active => (Tone::Plain, relative_or(p.expires, now, "never")),
         };
         rows.add(
@@ -174,15 +176,27 @@ pub(crate) fn permits(items: &[PermitView], now: Wall, screen: &Screen) -> Strin
 /// `fseg switches`
 pub(crate) fn switches(items: &[SwitchView], now: Wall, screen: &Screen) -> String {
     let mut rows = Rows::new(
-        &["SWITCH", "DATAPATH ID", "ROLE", "STATE", "SINCE", "PEER", "ROWS#", "FOREIGN#", "PENDING#", "LAST ERROR"],
+        &[
+            "SWITCH",
+            "DATAPATH ID",
+            "ROLE",
+            "PROFILE",
+            "STATE",
+            "SINCE",
+            "PEER",
+            "ROWS#",
+            "FOREIGN#",
+            "PENDING#",
+            "LAST ERROR",
+        ],
         "No switch is configured and none has connected. Point a switch's controller at this node.",
     );
     let mut ports =
         Rows::new(&["SWITCH", "PORT#", "NAME", "KIND", "LINK", "NOTE"], "No port is known: no switch has connected.");
     for s in items {
-        let tone = match (s.connected, s.foreign_rows, &s.last_error) {
+        let tone = match (s.connected && s.unfit.is_none(), s.foreign_rows, &s.last_error) {
             (false, ..) => Tone::Bad,
-            (true, 0, None) => Tone::Plain,
+            (true, 0, None) if s.lacking.is_empty() => Tone::Plain,
             _ => Tone::Warning,
         };
         rows.add(
@@ -191,7 +205,14 @@ pub(crate) fn switches(items: &[SwitchView], now: Wall, screen: &Screen) -> Stri
                 s.name.clone(),
                 s.dpid.clone(),
                 s.role.clone(),
-                if s.connected { "connected" } else { "away" }.to_owned(),
+                s.profile.clone(),
+                match (s.connected, &s.unfit) {
+                    (false, _) => "away",
+                    (true, None) if !s.ready => "being read",
+                    (true, None) => "connected",
+                    (true, Some(_)) => "unusable",
+                }
+                .to_owned(),
                 relative_or(s.since, now, ""),
                 text(s.peer.as_ref()),
                 s.rows.to_string(),
@@ -221,7 +242,47 @@ pub(crate) fn switches(items: &[SwitchView], now: Wall, screen: &Screen) -> Stri
             );
         }
     }
-    if items.is_empty() { rows.render(screen) } else { rows.render(screen) + "\n" + &ports.render(screen) }
+    if items.is_empty() {
+        rows.render(screen)
+    } else {
+        rows.render(screen) + "\n" + &ports.render(screen) + &fits(items, screen)
+    }
+}
+
+/// How full tables are, and what is not there: only where a switch has something to tell.
+fn fits(items: &[SwitchView], screen: &Screen) -> String {
+    let mut tables = Rows::new(&["SWITCH", "TABLE#", "NAME", "ROWS#", "SIZE#"], "");
+    let mut missing = Rows::new(&["SWITCH", "MISSING FOR", "TABLE", "ROWS#", "WHY"], "");
+    let (mut sized, mut lacks) = (false, false);
+    for s in items {
+        for t in &s.tables {
+            sized = true;
+            let tone = match (t.rows > t.size, t.rows * 10 > t.size * 9) {
+                (true, _) => Tone::Bad,
+                (false, true) => Tone::Warning,
+                (false, false) => Tone::Plain,
+            };
+            let cells = [t.number.to_string(), t.name.clone(), t.rows.to_string(), t.size.to_string()];
+            let [number, name, rows, size] = cells;
+            tables.add(tone, [s.name.clone(), number, name, rows, size]);
+        }
+        for l in &s.lacking {
+            lacks = true;
+            let who = format!("{} {}", l.kind, l.owner);
+            missing.add(Tone::Bad, [s.name.clone(), who, l.table.clone(), l.rows.to_string(), l.why.clone()]);
+        }
+        if let Some(why) = &s.unfit {
+            lacks = true;
+            missing.add(Tone::Bad, [s.name.clone(), "everything".into(), String::new(), String::new(), why.clone()]);
+        }
+    }
+    let mut out = String::new();
+    for (there, listing) in [(sized, tables), (lacks, missing)] {
+        if there {
+            out = out + "\n" + &listing.render(screen);
+        }
+    }
+    out
 }
 
 /// `fseg user list`
@@ -293,7 +354,11 @@ pub(crate) async fn health(client: &Client, watch: Option<u64>, screen: &Screen)
         let health: Health = client.get(OperationId::Health, At::default()).await?;
         let mut rows = Rows::new(&["PART", "STATE", "DETAIL"], "The node names no parts.");
         for part in &health.parts {
-            let (tone, state) = if part.ok { (Tone::Plain, "ok") } else { (Tone::Bad, "down") };
+            let (tone, state) = match part.ok {
+                true if part.detail.starts_with("warning: ") => (Tone::Warning, "ok"),
+                true => (Tone::Plain, "ok"),
+                false => (Tone::Bad, "down"),
+            };
             rows.add(tone, [part.name.clone(), state.to_owned(), part.detail.clone()]);
         }
         let (tone, state) = if health.ok { (Tone::Good, "is well") } else { (Tone::Bad, "is NOT well") };
@@ -302,6 +367,61 @@ pub(crate) async fn health(client: &Client, watch: Option<u64>, screen: &Screen)
         Ok(if health.ok { Outcome::Yes } else { Outcome::No })
     })
     .await
+}
+
+/// `fseg switch list`
+pub(crate) async fn enrolments(client: &Client, watch: Option<u64>, screen: &Screen) -> Result<Outcome, Failure> {
+    rounds(watch, screen, async || {
+        let list: Enrolments = client.get(OperationId::Enrolments, At::default()).await?;
+        print(screen, watch.is_some(), &list, enrolment_table(&list, now(), screen))
+    })
+    .await
+}
+
+fn enrolment_table(list: &Enrolments, now: Wall, screen: &Screen) -> String {
+    let mut rows = Rows::new(
+        &["SWITCH", "DPID", "CONNECTED", "CERTIFICATE", "ISSUED", "BY", "EXPIRES", "SERIAL"],
+        "The node's configuration names no switches.",
+    );
+    for s in &list.switches {
+        let connected = s.transport.clone().unwrap_or_else(|| "no".to_owned());
+        let Some(c) = &s.certificate else {
+            let none = [s.name.clone(), s.dpid.clone(), connected, "none".into()];
+            let [name, dpid, connected, state] = none;
+            rows.add(
+                Tone::Plain,
+                [name, dpid, connected, state, String::new(), String::new(), String::new(), String::new()],
+            );
+            continue;
+        };
+        let tone = if c.state == CertificateState::Valid { Tone::Plain } else { Tone::Bad };
+        let state =
+            if c.automatic { format!("{}, by the node", c.state.as_str()) } else { c.state.as_str().to_owned() };
+        rows.add(
+            tone,
+            [
+                s.name.clone(),
+                s.dpid.clone(),
+                connected,
+                state,
+                relative(c.issued, now),
+                c.issued_by.clone(),
+                relative(c.expires, now),
+                c.serial.clone(),
+            ],
+        );
+    }
+    let mut out = rows.render(screen);
+    if !list.turned_away.is_empty() {
+        let mut rows = Rows::new(&["TURNED AWAY", "LAST", "TIMES#", "WHY"], "");
+        for t in &list.turned_away {
+            let when = relative(t.at, now);
+            rows.add(Tone::Warning, [t.peer.clone(), when, t.count.to_string(), t.reason.clone()]);
+        }
+        out.push('\n');
+        out.push_str(&rows.render(screen));
+    }
+    out
 }
 
 /// One line of the log.
@@ -317,17 +437,61 @@ pub(crate) fn log_line(entry: &LogEntry, screen: &Screen) -> String {
 }
 
 /// `fseg logs`, the oldest first, so that the newest stands just above the prompt.
-pub(crate) async fn logs(client: &Client, limit: u16, watch: Option<u64>, screen: &Screen) -> Result<Outcome, Failure> {
+pub(crate) async fn logs(
+    client: &Client,
+    limit: u16,
+    filter: &Filter,
+    watch: Option<u64>,
+    screen: &Screen,
+) -> Result<Outcome, Failure> {
     rounds(watch, screen, async || {
-        let query = format!("limit={limit}");
-        let at = At { query: Some(&query), ..At::default() };
-        let mut entries: Vec<LogEntry> = client.get(OperationId::Log, at).await?;
+        let mut entries: Vec<LogEntry> = Vec::new();
+        let mut before = None;
+        // With a filter, back to where the node's memory ends.
+        loop {
+            let page = if filter.is_empty() { limit } else { 1000 };
+            let from = before.map(|seq: u64| format!("&before={seq}")).unwrap_or_default();
+            let query = format!("limit={page}{from}");
+            let at = At { query: Some(&query), ..At::default() };
+            let got: Vec<LogEntry> = client.get(OperationId::Log, at).await?;
+            before = got.last().map(|e| e.seq);
+            let more = got.len() == usize::from(page) && !filter.is_empty();
+            entries.extend(got.into_iter().filter(|e| filter.fits(e)));
+            if !more || entries.len() >= usize::from(limit) {
+                break;
+            }
+        }
+        entries.truncate(limit.into());
         entries.reverse();
         let lines: String = entries.iter().map(|e| log_line(e, screen)).collect();
-        let lines = if entries.is_empty() { "Nothing has happened yet.\n".to_owned() } else { lines };
+        let none = if filter.is_empty() { "Nothing has happened yet.\n" } else { "Nothing of this has happened.\n" };
+        let lines = if entries.is_empty() { none.to_owned() } else { lines };
         print(screen, watch.is_some(), &entries, lines)
     })
     .await
+}
+
+/// Which entries of the log are wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    /// Of one of these kinds; all kinds when there are none.
+    pub(crate) kinds: Vec<LogKind>,
+    /// About this endpoint, or with this text.
+    pub(crate) about: Option<String>,
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        self.kinds.is_empty() && self.about.is_none()
+    }
+
+    pub(crate) fn fits(&self, entry: &LogEntry) -> bool {
+        let kind = self.kinds.is_empty() || self.kinds.contains(&entry.kind);
+        let about = self.about.as_ref().is_none_or(|text| {
+            [&entry.endpoint, &entry.peer].into_iter().flatten().any(|n| n == text) || entry.message.contains(text)
+        });
+        kind && about
+    }
 }
 
 /// `fseg audit`, the oldest first.

@@ -4,6 +4,7 @@
 //! be reached or cannot answer.
 
 mod args;
+mod change;
 mod client;
 mod decode;
 mod explain;
@@ -13,8 +14,13 @@ mod keep;
 mod lab;
 mod listing;
 mod output;
+mod outside;
 mod policy;
+mod replay;
+mod switch;
+mod trace;
 mod target;
+mod verify;
 mod when;
 
 use std::process::ExitCode;
@@ -53,6 +59,7 @@ fn run(command: Command, global: &args::Global, screen: &Screen) -> Result<Outco
     match command {
         Command::Check { file } => policy::check(&file, screen),
         Command::Decode { hex } => decode::run(&hex, screen),
+        Command::Replay(args) => replay::run(&args, screen),
         Command::Version => screen.text(&format!("fseg {} (API v1, OpenFlow 1.3)\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {
             let mut out = Vec::new();
@@ -78,19 +85,30 @@ fn run(command: Command, global: &args::Global, screen: &Screen) -> Result<Outco
 async fn online(command: Command, client: &Client, watch: Option<u64>, screen: &Screen) -> Result<Outcome, Failure> {
     use listing::show;
     match command {
-        Command::Apply { file, dry_run } => policy::apply(client, &file, dry_run, screen).await,
-        Command::Policy => policy::show(client, screen).await,
+        Command::Plan { file, limit, offset } => change::plan(client, &file, offset, limit, screen).await,
+        Command::Apply { file, dry_run, how } => policy::apply(client, &file, dry_run, &how, screen).await,
+        Command::Policy { command } => change::policy(client, command, watch, screen).await,
         Command::Explain { from, to, service } => explain::explain(client, from, to, service, screen).await,
+        Command::Trace(question) => trace::trace(client, question, screen).await,
+        Command::Verify { switch } => verify::verify(client, switch, screen).await,
         Command::Why { cookie } => explain::why(client, &cookie, screen).await,
         Command::Endpoints => show(client, Id::Endpoints, watch, screen, listing::endpoints).await,
         Command::Sessions => show(client, Id::Sessions, watch, screen, listing::sessions).await,
+        Command::Externals => show(client, Id::Externals, watch, screen, outside::externals).await,
+        Command::Services => show(client, Id::Services, watch, screen, outside::services).await,
+        Command::Streams => show(client, Id::Streams, watch, screen, outside::streams).await,
         Command::Groups => show(client, Id::Groups, watch, screen, listing::groups).await,
         Command::Permits => show(client, Id::Permits, watch, screen, listing::permits).await,
         Command::Switches => show(client, Id::Switches, watch, screen, listing::switches).await,
         Command::Health => listing::health(client, watch, screen).await,
-        Command::Logs { follow: true, limit } => follow::follow(client, limit, screen).await,
-        Command::Logs { follow: false, limit } => listing::logs(client, limit, watch, screen).await,
+        Command::Logs { follow: true, limit, kinds, about } => {
+            follow::follow(client, limit, &listing::Filter { kinds, about }, screen).await
+        }
+        Command::Logs { follow: false, limit, kinds, about } => {
+            listing::logs(client, limit, &listing::Filter { kinds, about }, watch, screen).await
+        }
         Command::Audit { limit } => listing::audit(client, limit, watch, screen).await,
+        Command::Switch(command) => switch::run(client, command, watch, screen).await,
         Command::User(UserCommand::List) => show(client, Id::Accounts, watch, screen, listing::accounts).await,
         Command::User(change) => keep::user(client, change, screen).await,
         Command::Device(DeviceCommand::List) => show(client, Id::Devices, watch, screen, listing::devices).await,
@@ -99,6 +117,7 @@ async fn online(command: Command, client: &Client, watch: Option<u64>, screen: &
         Command::Token(change) => keep::token(client, change, screen).await,
         Command::Check { .. }
         | Command::Decode { .. }
+        | Command::Replay(_)
         | Command::Version
         | Command::Completion { .. }
         | Command::Man

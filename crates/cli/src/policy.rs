@@ -1,12 +1,13 @@
-//! `fseg check`, `fseg apply` and `fseg policy`.
+//! `fseg check`, `fseg apply` and `fseg policy show`.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fseg_api::{OperationId, PolicyApply, PolicyResult, PolicyView, SeverityView};
+use fseg_api::{OperationId, PolicyApply, PolicyResult, PolicyView, SeverityView, TestView};
 use fseg_yaml::{Diagnostic, Source};
 use serde_json::json;
 
+use crate::args::ApplyHow;
 use crate::client::{At, Client};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Screen, Tone, printable};
@@ -77,9 +78,22 @@ pub(crate) fn check(file: &Path, screen: &Screen) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
+impl From<&TestView> for Tested {
+    fn from(t: &TestView) -> Self {
+        Self {
+            from: t.from.clone(),
+            to: t.to.clone(),
+            service: t.service.clone(),
+            expect: t.expect.clone(),
+            passed: t.passed,
+            reason: t.reason.clone(),
+        }
+    }
+}
+
 /// One of a policy's tests, here or from the node.
 #[derive(Debug, serde::Serialize)]
-struct Tested {
+pub(crate) struct Tested {
     from: String,
     to: String,
     service: String,
@@ -89,7 +103,7 @@ struct Tested {
 }
 
 /// Failed tests one by one, passed ones as a number.
-fn tested(tests: &[Tested], out: &mut String, screen: &Screen) {
+pub(crate) fn tested(tests: &[Tested], out: &mut String, screen: &Screen) {
     for t in tests.iter().filter(|t| !t.passed) {
         let line = format!("test failed: {} -> {} {}: expected {}", t.from, t.to, t.service, t.expect);
         let _ = writeln!(out, "{}\n   {}", screen.toned(Tone::Bad, &printable(&line)), printable(&t.reason));
@@ -103,12 +117,44 @@ fn tested(tests: &[Tested], out: &mut String, screen: &Screen) {
     }
 }
 
-/// Sends a file to the node.
-pub(crate) async fn apply(client: &Client, file: &Path, dry_run: bool, screen: &Screen) -> Result<Outcome, Failure> {
+/// A policy file's text and name, as the node is given them.
+pub(crate) fn text_of(file: &Path) -> Result<(String, String), Failure> {
     let file_name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let source = Source::from_bytes(&file_name, read(file)?).map_err(|d| Failure::usage(d.to_string()))?;
+    Ok((source.text, file_name))
+}
+
+/// Sends a file to the node.
+pub(crate) async fn apply(
+    client: &Client,
+    file: &Path,
+    dry_run: bool,
+    how: &ApplyHow,
+    screen: &Screen,
+) -> Result<Outcome, Failure> {
+    let (text, file_name) = text_of(file)?;
+    apply_text(client, text, file_name, dry_run, how, screen).await
+}
+
+/// The same with a text.
+pub(crate) async fn apply_text(
+    client: &Client,
+    text: String,
+    file_name: String,
+    dry_run: bool,
+    how: &ApplyHow,
+    screen: &Screen,
+) -> Result<Outcome, Failure> {
+    let if_version = if dry_run {
+        how.if_version
+    } else {
+        match crate::change::confirm(client, &text, &file_name, how, screen).await? {
+            Ok(version) => version,
+            Err(outcome) => return Ok(outcome),
+        }
+    };
     let id = if dry_run { OperationId::PolicyCheck } else { OperationId::PolicyApply };
-    let body = PolicyApply { text: source.text, file_name };
+    let body = PolicyApply { text, file_name, message: how.message.clone(), if_version, partial: how.partial };
     let result: PolicyResult = client.call(id, At::default(), Some(&body)).await?;
     if screen.json {
         screen.value(&result, false)?;
@@ -117,6 +163,7 @@ pub(crate) async fn apply(client: &Client, file: &Path, dry_run: bool, screen: &
     }
     let errors = result.diagnostics.iter().any(|d| d.severity == SeverityView::Error);
     Ok(match (result.accepted, errors) {
+        (true, _) if result.applied && !result.unconfirmed.is_empty() && !how.allow_missing => Outcome::No,
         (true, _) => Outcome::Yes,
         (false, true) => Outcome::Wrong,
         (false, false) => Outcome::No,
@@ -128,15 +175,7 @@ fn applied(result: &PolicyResult, screen: &Screen) -> String {
     for d in &result.diagnostics {
         let _ = writeln!(out, "{}", printable(&d.rendered));
     }
-    let tests = result.tests.iter().map(|t| Tested {
-        from: t.from.clone(),
-        to: t.to.clone(),
-        service: t.service.clone(),
-        expect: t.expect.clone(),
-        passed: t.passed,
-        reason: t.reason.clone(),
-    });
-    tested(&tests.collect::<Vec<_>>(), &mut out, screen);
+    tested(&result.tests.iter().map(Tested::from).collect::<Vec<_>>(), &mut out, screen);
     for (what, permits) in [("added", &result.added), ("changed", &result.changed), ("removed", &result.removed)] {
         if !permits.is_empty() {
             let _ = writeln!(out, "permits {what}: {}", printable(&permits.join(", ")));
@@ -151,17 +190,39 @@ fn applied(result: &PolicyResult, screen: &Screen) -> String {
         let text = format!("switch {name} has not confirmed: it holds the former rows until it does (`fseg switches`)");
         let _ = writeln!(out, "{}", screen.toned(Tone::Bad, &text));
     }
+    for r in &result.refused_by {
+        let text = format!("switch {}: {}", printable(&r.switch), printable(&r.reason));
+        let _ = writeln!(out, "{}", screen.toned(Tone::Bad, &text));
+    }
+    let except = result.unconfirmed.join(", ");
     let (tone, verdict) = match (result.accepted, result.applied) {
+        (_, true) if !except.is_empty() => {
+            (Tone::Warning, format!("in force as version {} except on {}", result.version, printable(&except)))
+        }
         (_, true) => (Tone::Good, format!("in force as version {}", result.version)),
+        (false, _) if !result.refused_by.is_empty() => (
+            Tone::Bad,
+            format!(
+                "not in force on any switch that is connected; version {} stays in force (--partial goes on without \
+                 switches that fail)",
+                result.version
+            ),
+        ),
         (true, false) => (Tone::Good, format!("would be accepted; version {} stays in force", result.version)),
         (false, false) => (Tone::Bad, format!("refused; version {} stays in force", result.version)),
     };
     out + &screen.toned(tone, &verdict) + "\n"
 }
 
-/// Prints the policy in force as it was written.
-pub(crate) async fn show(client: &Client, screen: &Screen) -> Result<Outcome, Failure> {
-    let view: PolicyView = client.get(OperationId::Policy, At::default()).await?;
+/// Prints a version of the policy as it was written; the one in force without a number.
+pub(crate) async fn show(client: &Client, version: Option<u64>, screen: &Screen) -> Result<Outcome, Failure> {
+    let view: PolicyView = match version {
+        None => client.get(OperationId::Policy, At::default()).await?,
+        Some(n) => {
+            let n = n.to_string();
+            client.get(OperationId::PolicyVersion, At { item: Some(&n), ..At::default() }).await?
+        }
+    };
     if screen.json {
         return screen.value(&view, false);
     }

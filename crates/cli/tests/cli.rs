@@ -200,6 +200,40 @@ fn listings_are_tables_without_colours_when_piped() {
 }
 
 #[test]
+fn trace_shows_every_table_and_answers_by_exit_code() {
+    fn answer(request: &str) -> (u16, String) {
+        let row = serde_json::json!({
+            "switch": "sw1", "table": 6, "table_name": "permit", "priority": 1001, "text": "priority=1001 actions=drop",
+            "cookie": "0xf504000300000001", "owner": "permit sales-crm", "packets": 0, "bytes": 0,
+        });
+        let steps = serde_json::json!([
+            { "table": 6, "table_name": "permit", "row": row, "events": ["service port: 80"] },
+            { "table": 7, "table_name": "inspect", "row": null, "events": [] },
+        ]);
+        let delivered = !request.contains("tcp/22");
+        let answer = serde_json::json!({
+            "packet": "tcp,tp_dst=80", "delivered": delivered,
+            "ends": [if delivered { "delivered to crm-1 at tokyo/sw2/p4" } else { "dropped on sw1: no permit allows it" }],
+            "hops": [{ "switch": "sw1", "port": "tokyo/sw1/p1", "connected": false, "steps": steps }],
+        });
+        (200, answer.to_string())
+    }
+    let node = Node::start(answer);
+    let got = node.run("trace sales-1 crm-1 tcp/80");
+    assert_eq!(code(&got), 0, "{}", err(&got));
+    for said in ["not connected", "permit sales-crm", "service port: 80", "no row matches", "delivered to crm-1"] {
+        assert!(out(&got).contains(said), "{said}: {}", out(&got));
+    }
+    assert_eq!(code(&node.run("trace sales-1 crm-1 tcp/22 --reply")), 1);
+    assert_eq!(code(&node.run("trace in_port=1,tcp,nw_src=10.0.0.1 --switch sw1 --port p1 --established")), 0);
+    let seen = node.seen();
+    assert!(seen[1].contains(r#""service":"tcp/22""#) && seen[1].contains(r#""age":"reply""#), "{seen:?}");
+    assert!(seen[2].contains(r#""packet":"in_port=1,tcp,nw_src=10.0.0.1""#) && seen[2].contains(r#""port":"p1""#));
+    assert_eq!(code(&node.run("trace")), 2);
+    assert_eq!(code(&node.run("trace a b c --reply --established")), 2);
+}
+
+#[test]
 fn explain_answers_by_exit_code() {
     fn answer(request: &str) -> (u16, String) {
         let party = |name: &str| PartyView {
@@ -218,6 +252,9 @@ fn explain_answers_by_exit_code() {
             to: party("crm-1\x1b[2J"),
             service: "tcp/443".into(),
             rows: vec![],
+            tables: "delivered to crm-1".into(),
+            defect: request.contains("udp/9").then(|| "the tables drop it".to_owned()),
+            notes: vec!["a note".into()],
         };
         (200, serde_json::to_string(&answer).unwrap())
     }
@@ -227,6 +264,11 @@ fn explain_answers_by_exit_code() {
     assert!(out(&got).starts_with("PERMIT  anna -> crm-1·[2J  tcp/443\nbecause\n"), "{}", out(&got));
     let body = r#"{"from":"user:anna","to":"crm-1","service":"tcp/443"}"#;
     assert_eq!(node.seen(), [format!("POST /api/v1/explain  {body}")]);
+    let got = node.run("explain user:anna crm-1 udp/9");
+    assert_eq!(code(&got), 1, "permitted by the policy, but the tables differ");
+    for said in ["DEFECT: the tables drop it", "tables: delivered to crm-1", "note: a note"] {
+        assert!(out(&got).contains(said), "{}", out(&got));
+    }
     let got = node.run("explain user:anna crm-1 tcp/22 -o json");
     assert_eq!(
         (code(&got), serde_json::from_slice::<Value>(&got.stdout).unwrap()["decision"].clone()),
@@ -323,6 +365,7 @@ fn policies_are_checked_here_and_applied_there() {
             changed: vec![],
             rows: vec![],
             unconfirmed: vec![],
+            refused_by: vec![],
             tests: vec![],
         };
         (if accepted { 200 } else { 422 }, serde_json::to_string(&result).unwrap())
@@ -409,4 +452,36 @@ fn what_needs_no_node_works_without_one() {
     assert_eq!(code(&fseg("decode 0402", "", &[])), 2);
     let got = fseg("decode -", "0402000800000001", &[]);
     assert!(out(&got).contains("OFPT_ECHO_REQUEST"));
+}
+
+/// Recorded messages: what `fseg decode` shows of each is what `ovs-ofctl ofp-print` shows.
+#[test]
+fn decode_shows_what_ovs_ofctl_shows() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openflow/tests/corpus/openvswitch-3.1.hex");
+    let corpus = std::fs::read_to_string(folder).unwrap();
+    let tidy = |text: &str| text.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n");
+    let mut compared = 0;
+    for hex in corpus.lines().filter(|line| !line.starts_with('#') && line.len() < 4_000) {
+        let oracle = Command::new("ovs-ofctl").args(["--no-names", "-voff", "ofp-print", hex]).output();
+        let Ok(oracle) = oracle else {
+            assert_ne!(std::env::var("FSEG_LAB_REQUIRED").as_deref(), Ok("1"), "this test must run here");
+            return println!("SKIPPED: ovs-ofctl cannot be started; install openvswitch-switch");
+        };
+        let got = fseg("decode -", hex, &[]);
+        assert_eq!(code(&got), 0, "{hex}");
+        let (ours, theirs) = (tidy(out(&got)), tidy(&String::from_utf8_lossy(&oracle.stdout)));
+        // ovs-ofctl goes on with the frame in a packet-in, and shows a refused message as bytes.
+        let first_line_only =
+            ["OFPT_PACKET_IN", "NXT_PACKET_IN2", "OFPT_ERROR"].iter().any(|kind| ours.starts_with(kind));
+        match first_line_only {
+            true => assert_eq!(ours.lines().next(), theirs.lines().next(), "{hex}"),
+            // A form of our own: ovs-ofctl folds the names of fields together.
+            false if ours.starts_with("OFPST_TABLE_FEATURES") => continue,
+            // It does not tell the port of no queues.
+            false if ours.starts_with("OFPT_QUEUE_GET_CONFIG_REPLY") => assert!(ours.starts_with(&theirs), "{hex}"),
+            false => assert_eq!(ours, theirs, "{hex}"),
+        }
+        compared += 1;
+    }
+    assert!(compared > 40, "only {compared} messages were compared");
 }

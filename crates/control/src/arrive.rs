@@ -26,24 +26,43 @@ enum Arrived {
     New,
 }
 
+/// Whether only this network sends with this MAC address.
+fn is_ours(mac: Mac) -> bool {
+    mac.0[..3] == ROUTER_MAC.0[..3]
+}
+
 impl Controller {
     pub(crate) fn packet_in(&mut self, dpid: Dpid, packet: &PacketIn) {
         let Some(port) = packet.matches.get(Field::InPort).map(|v| PortNo(v.value as u32)) else { return };
         let place = Location { switch: dpid, port };
+        if !self.within_budget(place) {
+            return;
+        }
         let owner = Cookie::from_u64(packet.cookie).map(|c| c.owner);
         let frame = match Frame::parse(&packet.data) {
             Ok(frame) => frame,
             Err(e) => return self.malformed(place, &e.to_string()),
         };
+        let metadata = packet.matches.get(Field::Metadata).map(|v| v.value as u64);
+        let unknown = matches!(owner, Some(Owner::System(SystemRow::Dhcp | SystemRow::FirstPacket)));
+        if unknown && is_ours(frame.source) && self.port_kind(place).is_some_and(PortKind::admits) {
+            self.looped(place, frame.source);
+            return;
+        }
         match owner {
-            Some(Owner::System(SystemRow::Dhcp)) => self.dhcp(place, &frame),
-            Some(Owner::System(SystemRow::FirstPacket)) if self.first_packet(place, &frame) => {
+            Some(Owner::System(SystemRow::Dhcp)) => self.dhcp(place, &frame, &packet.data),
+            Some(Owner::System(SystemRow::FirstPacket)) if self.speaks_first(place, &frame, &packet.data) => {
                 self.again(place, &packet.data);
             }
+            Some(Owner::System(SystemRow::AddressResolution)) => self.resolve(place, &frame),
+            Some(Owner::System(SystemRow::Discovery)) => self.discovered(place, &frame, &packet.data, metadata),
+            Some(Owner::System(SystemRow::Memberships)) => self.membership(place, &frame),
+            Some(Owner::System(SystemRow::Wake)) => self.wake(place, &frame, &packet.data, metadata),
             Some(Owner::System(SystemRow::ExitNeighbour)) => self.neighbour(place, &frame),
             Some(Owner::System(SystemRow::DefaultDeny | SystemRow::UnknownDestination)) => {
-                self.denied_packet(place, &frame, packet.matches.get(Field::Metadata).map(|v| v.value as u64));
+                self.denied_packet(place, &frame, metadata);
             }
+            Some(Owner::System(SystemRow::Observe)) => self.observed_packet(place, &frame),
             Some(Owner::Spoof(id)) => self.forged(place, id, &frame),
             _ => {}
         }
@@ -57,17 +76,17 @@ impl Controller {
         }
     }
 
-    fn port_kind(&self, place: Location) -> Option<PortKind> {
+    pub(crate) fn port_kind(&self, place: Location) -> Option<PortKind> {
         Some(self.config.switch(place.switch)?.port(place.port)?.kind)
     }
 
     /// The endpoint with this MAC address at this place: known, moved here, or new. `None` when it is refused, with the
-    /// reason in the log.
-    fn arrive(&mut self, mac: Mac, place: Location) -> Option<Arrived> {
+    /// reason in the log, or when it is asked for at its former place first; then `packet` is taken up again.
+    fn arrive(&mut self, mac: Mac, place: Location, packet: &[u8]) -> Option<Arrived> {
         if !self.port_kind(place).is_some_and(PortKind::admits) {
             return None;
         }
-        if mac.is_unusable_source() || mac.0[..3] == ROUTER_MAC.0[..3] {
+        if mac.is_unusable_source() || is_ours(mac) {
             self.refuse(place, mac, "this MAC address cannot belong to a device");
             return None;
         }
@@ -75,7 +94,15 @@ impl Controller {
         if let Some(id) = known {
             let there = self.endpoints.get(id).and_then(|k| k.endpoint.binding.as_ref()).map(|b| b.location);
             match there {
+                Some(old) if old != place && self.held_at(id) == Some(old) => {
+                    let (label, at) = (self.label(id), self.place_text(old));
+                    self.refuse(place, mac, &format!("{label} jumped too often and is held at {at}"));
+                    return None;
+                }
                 Some(old) if old != place && !self.has_left(old) => {
+                    if self.ask_at(id, old, place, packet) {
+                        return None;
+                    }
                     let at = self.place_text(old);
                     let reach = self.links.get(&old.switch).is_some_and(|l| l.phase != LinkPhase::Down);
                     let still = if reach { "is still attached at" } else { "was last at (its switch is out of reach)" };
@@ -87,6 +114,9 @@ impl Controller {
                 Some(old) if old == place => return Some(Arrived::Known(id)),
                 _ => {}
             }
+        }
+        if self.is_looped(place) {
+            return None; // said when it began
         }
         self.room_at(place, mac, known).then_some(known.map_or(Arrived::New, Arrived::Known))
     }
@@ -162,7 +192,7 @@ impl Controller {
         }
     }
 
-    fn refuse(&mut self, place: Location, mac: Mac, why: &str) {
+    pub(crate) fn refuse(&mut self, place: Location, mac: Mac, why: &str) {
         if !self.denied.first_seen((place, mac, why.to_owned()), self.now.mono) {
             return;
         }
@@ -200,6 +230,7 @@ impl Controller {
         }
         self.last_place.insert(id, place);
         if !same && let Some(old) = former.filter(|old| *old != place) {
+            self.jumped(id, old, place);
             let (from, to) = (self.place_text(old), self.place_text(place));
             let path = self.config.place(place);
             let label = self.label(id);
@@ -245,11 +276,11 @@ impl Controller {
         }
     }
 
-    fn dhcp(&mut self, place: Location, frame: &Frame) {
+    pub(crate) fn dhcp(&mut self, place: Location, frame: &Frame, data: &[u8]) {
         let Payload::Ipv4(packet) = &frame.payload else { return };
         let Transport::Udp(udp) = &packet.transport else { return };
         let mac = frame.source;
-        let Some(arrived) = self.arrive(mac, place) else { return };
+        let Some(arrived) = self.arrive(mac, place, data) else { return };
         let Some(path) = self.config.place(place) else { return };
         let session = |id| self.endpoints.get(id).is_some_and(|k| k.endpoint.session.is_some());
         let admitted = matches!(arrived, Arrived::Known(id) if session(id))
@@ -338,7 +369,7 @@ impl Controller {
     /// A device speaks that the port's rows do not know: one with an address of its own, or one that moved here with its
     /// lease. Who has neither must ask for an address first.
     /// True when the device's rows are there from now on.
-    fn first_packet(&mut self, place: Location, frame: &Frame) -> bool {
+    pub(crate) fn speaks_first(&mut self, place: Location, frame: &Frame, data: &[u8]) -> bool {
         let source = match &frame.payload {
             Payload::Arp(arp) if arp.sender_mac == frame.source => arp.sender_ip,
             Payload::Ipv4(packet) => packet.source,
@@ -360,7 +391,7 @@ impl Controller {
             }
             return false;
         }
-        let Some(arrived) = self.arrive(mac, place) else { return false };
+        let Some(arrived) = self.arrive(mac, place, data) else { return false };
         if own && let Err(conflict) = self.book.claim_static(mac, source) {
             self.refuse(place, mac, &conflict.to_string());
             return false;
@@ -371,7 +402,7 @@ impl Controller {
     }
 
     /// Lets a packet meet the rows that it has just caused, so that its sender need not repeat it.
-    fn again(&mut self, place: Location, data: &[u8]) {
+    pub(crate) fn again(&mut self, place: Location, data: &[u8]) {
         if let Some(link) = self.links.get_mut(&place.switch) {
             let message = link.packet_again(place.port, data.to_vec());
             self.replies.push((place.switch, link.connection, message));

@@ -7,9 +7,10 @@ use fseg_admission::{AdmissionConfig, LocationRule};
 use fseg_model::{Dpid, Mac, Name, PlacePath, PortKind, PortNo};
 use fseg_pipeline::{NatMode, SwitchRole};
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 /// One site.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SiteConfig {
     /// Its name: the first part of every place.
     pub site: Name,
@@ -30,7 +31,7 @@ pub struct SiteConfig {
 }
 
 /// One switch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SwitchConfig {
     /// Its name: the second part of a place.
     pub name: Name,
@@ -42,10 +43,24 @@ pub struct SwitchConfig {
     pub ports: Vec<PortConfig>,
     /// Which port leads to which other switch. One uplink and nothing here: that uplink leads to all.
     pub via: Vec<(Name, PortNo)>,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// What a switch is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Protocol {
+    /// Open vSwitch with its extensions.
+    #[default]
+    Ovs,
+    /// OpenFlow 1.3 and nothing else.
+    OpenFlow13,
+    /// It is asked whenever it connects.
+    Auto,
 }
 
 /// One port.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PortConfig {
     /// Its number.
     pub number: PortNo,
@@ -57,10 +72,13 @@ pub struct PortConfig {
     pub mac: Option<Mac>,
     /// For legacy ports.
     pub exit: Option<ExitConfig>,
+    /// How many packets a second it may send to the node (DHCP, first packets); `None` for the usual number.
+    #[serde(default)]
+    pub requests: Option<u32>,
 }
 
 /// How the outside is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExitConfig {
     /// The node's address there.
     pub address: Ipv4Addr,

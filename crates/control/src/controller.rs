@@ -13,17 +13,22 @@ use fseg_policy::Policy;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Applying, Request, Versions};
 use crate::config::SiteConfig;
 use crate::denied::Recent;
+use crate::discovery::Questions;
+use crate::domain::LearnedAddresses;
 use crate::effect::{Answer, Effect, Event, EventKind, Presence, Ticket};
 use crate::external::NextHop;
 use crate::input::Input;
 use crate::link::{Link, LinkNews, LinkPhase};
+use crate::moves::Moves;
+use crate::multicast::Memberships;
 use crate::record::{Change, NumberKind, PolicyVersion, Record};
 use crate::world::{Classes, Endpoints, Known};
 
 /// Both times at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// For people and storage.
     pub wall: Wall,
@@ -76,6 +81,10 @@ pub struct Controller {
     pub(crate) endpoints: Endpoints,
     pub(crate) classes: Classes,
     pub(crate) permit_numbers: BTreeMap<Name, u32>,
+    /// Positions in the policy of the permits that name a group or external.
+    pub(crate) permits_of: HashMap<Name, Vec<usize>>,
+    /// The rows of all permits are made anew before the next flush: no need to make some of them now.
+    pub(crate) all_permits_follow: bool,
     pub(crate) usage: HashMap<u32, Usage>,
     /// Permits whose usage is to be committed.
     pub(crate) used: BTreeSet<u32>,
@@ -90,7 +99,8 @@ pub struct Controller {
     pub(crate) in_force: Vec<(Ticket, Answer)>,
     pub(crate) events: Vec<Event>,
     pub(crate) now: Now,
-    outgoing: Vec<(Dpid, u64, Vec<Message>)>,
+    pub(crate) outgoing: Vec<(Dpid, u64, Vec<Message>)>,
+    pub(crate) moves: Moves,
     waiting: VecDeque<Waiting>,
     next_poll: Mono,
     next_sweep: Mono,
@@ -98,12 +108,30 @@ pub struct Controller {
     pub(crate) next_ask: Mono,
     /// Where endpoints were last seen, for saying that they moved.
     pub(crate) last_place: HashMap<EndpointId, Location>,
+    /// Where admitted endpoints were last, as it is committed.
+    pub(crate) places: HashMap<EndpointId, Location>,
+    /// Outside addresses learned by name.
+    pub(crate) learned: LearnedAddresses,
+    /// The domain names to look out for are to be handed out.
+    pub(crate) domains_changed: bool,
+    /// Who asked whom by multicast.
+    pub(crate) questions: Questions,
+    /// Who wants which stream.
+    pub(crate) memberships: Memberships,
     /// Endpoints whose presence changed since the last flush.
     pub(crate) touched: BTreeSet<EndpointId>,
     /// When each exit's next hop last answered, and since when somebody else claims to be it.
-    pub(crate) next_hops: HashMap<Location, NextHop>,
+    pub(crate) next_hops: BTreeMap<Location, NextHop>,
     /// Classes that stand for outside networks now.
     pub(crate) external_classes: BTreeSet<ClassId>,
+    /// A policy on its way into force.
+    pub(crate) applying: Option<Applying>,
+    /// All kept versions of the policy.
+    pub(crate) versions: Versions,
+    /// When permits' rows last counted, for saying who talks now.
+    pub(crate) talking: HashMap<(Dpid, fseg_pipeline::RowKey), Mono>,
+    /// Readings that are to be proved.
+    pub(crate) tables: Vec<crate::prove::Tables>,
 }
 
 /// How long an answer waits for switches before it is given anyway, with the row changes still under way.
@@ -129,7 +157,8 @@ impl Controller {
         let mut devices = Vec::new();
         let mut leases = Vec::new();
         let mut stored = Vec::new();
-        let mut version: Option<PolicyVersion> = None;
+        let (mut learned, mut memberships, mut places) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut versions = Versions::default();
         let mut classes = Classes::default();
         let mut permit_numbers = BTreeMap::new();
         let mut usage = HashMap::new();
@@ -140,12 +169,13 @@ impl Controller {
                 Record::Lease(l) => leases.push(l),
                 Record::Account(a) => accounts.push(a),
                 Record::Device(d) => devices.push(d),
-                Record::Policy(p) => {
-                    if version.as_ref().is_none_or(|v| v.version < p.version) {
-                        version = Some(p);
-                    }
-                }
+                Record::Policy(p) => versions.load(p),
                 Record::Class(c) => classes.load(c),
+                Record::Learned(l) => learned.push(l),
+                Record::Memberships { endpoint, groups } => memberships.push((endpoint, groups)),
+                Record::LastPlace { endpoint, place } => {
+                    places.insert(endpoint, place);
+                }
                 Record::Usage { permit, usage: stored } => {
                     usage.insert(permit, stored);
                 }
@@ -169,7 +199,7 @@ impl Controller {
         let mut names = Names::new();
         names.reserve(admission.reserved_names());
         let mut this = Self {
-            links: config.switches.iter().map(|s| (s.dpid, Link::new())).collect(),
+            links: config.switches.iter().map(|s| (s.dpid, Link::new(s.protocol))).collect(),
             fabric,
             policy: Policy::empty(),
             version: None,
@@ -180,6 +210,8 @@ impl Controller {
             endpoints: Endpoints::default(),
             classes,
             permit_numbers,
+            permits_of: HashMap::new(),
+            all_permits_follow: true,
             usage,
             used: BTreeSet::new(),
             next_usage: now.mono.plus(SAVE_USAGE),
@@ -193,19 +225,30 @@ impl Controller {
             events: Vec::new(),
             now,
             outgoing: Vec::new(),
+            moves: Moves::default(),
             waiting: VecDeque::new(),
             next_poll: now.mono.plus(POLL),
             next_sweep: now.mono,
             next_expiry: None,
             next_ask: now.mono,
-            last_place: HashMap::new(),
-            next_hops: HashMap::new(),
+            last_place: places.clone(),
+            places,
+            learned: LearnedAddresses::default(),
+            domains_changed: true,
+            questions: Questions::default(),
+            memberships: Memberships::default(),
+            next_hops: BTreeMap::new(),
             external_classes: BTreeSet::new(),
             touched: BTreeSet::new(),
+            applying: None,
+            versions,
+            talking: HashMap::new(),
+            tables: Vec::new(),
             config,
         };
         this.put(Record::Number { kind: NumberKind::Round, name: "node".into(), number: u32::from(round) });
-        if let Some(v) = version {
+        this.undo_pending_version();
+        if let Some(v) = this.versions.in_force().cloned() {
             this.load_policy(v);
         }
         for e in stored {
@@ -214,7 +257,14 @@ impl Controller {
         for dpid in this.links.keys().copied().collect::<Vec<_>>() {
             this.refresh_system(dpid);
         }
+        for l in learned {
+            this.restore_learned(l);
+        }
+        for (endpoint, groups) in memberships {
+            this.restore_memberships(endpoint, groups);
+        }
         this.refresh_externals();
+        this.names_replaced();
         this.refresh_all_permits();
         Ok(this)
     }
@@ -274,11 +324,16 @@ impl Controller {
             }
             Input::Logout { ticket, address } => self.logout(ticket, address),
             Input::EndSession { ticket, who, endpoint } => self.end_by_operator(ticket, &who, endpoint),
-            Input::ApplyPolicy { ticket, who, file, text, dry_run } => self.apply(ticket, who, file, text, dry_run),
+            Input::ApplyPolicy { ticket, who, file, text, dry_run, options } => {
+                self.apply(Request { ticket, who, file, text, options }, dry_run);
+            }
             Input::PutAccount { ticket, who, account } => self.put_account(ticket, &who, *account),
             Input::DeleteAccount { ticket, who, name } => self.delete_account(ticket, &who, &name),
             Input::PutDevice { ticket, who, device } => self.put_device(ticket, &who, *device),
             Input::DeleteDevice { ticket, who, name } => self.delete_device(ticket, &who, &name),
+            Input::Resolved { ticket, asker, name, addresses } => self.resolved(ticket, asker, &name, &addresses),
+            Input::Prove { dpid } => self.prove(dpid),
+            Input::Proved { dpid, different, first } => self.proved(dpid, different, first),
             Input::Tick => self.tick(),
         }
     }
@@ -286,13 +341,8 @@ impl Controller {
     /// Hands out what must be done for everything handled since the last call: commits, rows, then whatever may only be
     /// said when both are done.
     pub fn flush(&mut self) -> Vec<Effect> {
+        self.refresh_streams();
         let mut out = Vec::new();
-        if !self.changes.is_empty() {
-            out.push(Effect::Commit(std::mem::take(&mut self.changes)));
-        }
-        for id in std::mem::take(&mut self.touched) {
-            out.push(Effect::Presence(self.presence(id)));
-        }
         let mut confirming = BTreeSet::new();
         for (dpid, link) in &mut self.links {
             if let Some(messages) = link.take(self.round) {
@@ -300,6 +350,17 @@ impl Controller {
             }
             // An answer that needs no rows of its own may rest on rows that are still under way.
             confirming.extend(link.awaited().map(|barrier| (*dpid, barrier)));
+        }
+        // May end a change of policy, which is then part of this commit.
+        self.change_sent();
+        if !self.changes.is_empty() {
+            out.push(Effect::Commit(std::mem::take(&mut self.changes)));
+        }
+        if std::mem::take(&mut self.domains_changed) {
+            out.push(Effect::Domains(self.policy.domain_patterns()));
+        }
+        for id in std::mem::take(&mut self.touched) {
+            out.push(Effect::Presence(self.presence(id)));
         }
         for (dpid, connection, messages) in self.outgoing.drain(..) {
             out.push(Effect::Send { dpid, connection, messages });
@@ -324,7 +385,12 @@ impl Controller {
         for event in self.events.drain(..) {
             out.push(Effect::Event(event));
         }
+        out.extend(self.take_tables());
         out
+    }
+
+    pub(crate) fn push_outgoing(&mut self, dpid: Dpid, connection: u64, messages: Vec<Message>) {
+        self.outgoing.push((dpid, connection, messages));
     }
 
     fn presence(&self, id: EndpointId) -> Presence {
@@ -345,6 +411,7 @@ impl Controller {
             let answer = self.told(w);
             self.answers.push(answer);
         }
+        self.change_tick();
         for (dpid, link) in &mut self.links {
             if link.phase != LinkPhase::Down && link.resync_at.is_some_and(|at| at <= mono) {
                 let messages = link.read();
@@ -375,6 +442,9 @@ impl Controller {
             self.expire_sessions();
             self.forget();
         }
+        self.sweep_learned();
+        self.sweep_memberships();
+        self.ask_movers();
         self.expire_permits();
         self.ask_gateways();
     }
@@ -402,6 +472,9 @@ impl Controller {
             }
             self.touched.insert(id);
             self.last_place.remove(&id);
+            self.forget_place(id);
+            self.stream_party_changed(id);
+            self.moves.forget(id);
             self.delete(crate::record::RecordKey::Endpoint(id));
         }
     }
@@ -429,16 +502,14 @@ impl Controller {
             }
         }
         self.settle();
+        self.change_lost(dpid);
         let name = self.config.switch_name(dpid);
         self.event(EventKind::Switch, format!("switch {name} is disconnected; it keeps its tables"), |_| {});
     }
 
     /// The answer, with the switches that have not confirmed where it is about all of them.
     fn told(&self, waiting: Waiting) -> (Ticket, Answer) {
-        let Waiting { ticket, mut answer, missing, .. } = waiting;
-        if let Answer::Applied(applied) = &mut answer {
-            applied.unconfirmed = missing.into_iter().map(|dpid| self.name_of(dpid)).collect();
-        }
+        let Waiting { ticket, answer, .. } = waiting;
         (ticket, answer)
     }
 
@@ -491,11 +562,26 @@ impl Controller {
                     w.on.remove(&(dpid, xid));
                 }
                 self.settle();
+                self.change_confirmed(dpid, xid);
             }
             LinkNews::Failed { message } => {
                 self.event(EventKind::Switch, format!("switch {name} refused a change: {message}"), |_| {});
+                self.change_refused(dpid, &message);
+            }
+            LinkNews::Learned(profile) => self.switch_learned(dpid, profile),
+            LinkNews::Refused { owner, table, error } => {
+                let (kind, id) = self.owner_label(owner);
+                let text = format!(
+                    "switch {name} refused a row of {kind} {id} in its table {table}: {error}; it is tried again"
+                );
+                self.event(EventKind::Switch, text, |_| {});
+            }
+            LinkNews::Prepared => self.switch_prepared(dpid),
+            LinkNews::Unprepared { message, owner, row } => {
+                self.switch_unprepared(dpid, &message, owner, row.as_deref())
             }
             LinkNews::Port { number, up } => self.port_changed(Location { switch: dpid, port: number }, up),
+            LinkNews::Proof { rows, quiet } => self.tables_read(dpid, rows, quiet),
             LinkNews::Counted(rows) => self.counted(dpid, &rows),
         }
     }
@@ -527,6 +613,14 @@ impl Controller {
     /// Puts rows of one owner on one switch in order.
     pub(crate) fn set_rows(&mut self, dpid: Dpid, owner: Owner, rows: Vec<fseg_pipeline::Row>) {
         let Some(link) = self.links.get_mut(&dpid) else { return };
+        let rows = match self.fabric.switch(dpid).map(|s| &s.profile) {
+            Some(profile) if profile.plain().is_some() => {
+                let (rows, misfits) = profile.fit(rows);
+                link.set_misfits(owner, misfits);
+                rows
+            }
+            _ => rows,
+        };
         let delta: Delta = link.desired.replace(owner, rows);
         link.change(delta);
     }
@@ -554,7 +648,12 @@ impl Controller {
         if let Some(id) = self.endpoints.by_address(address) {
             return self.label(id);
         }
-        let externals = self.policy.externals_of(address);
+        if let IpAddr::V4(v4) = address
+            && let Some(name) = self.learned.names_of(v4).next()
+        {
+            return format!("{name} ({address})");
+        }
+        let externals = self.policy.named_by(address);
         match externals.first() {
             Some(name) => format!("{name} ({address})"),
             None => address.to_string(),

@@ -69,12 +69,46 @@ impl Controller {
         });
     }
 
+    /// A new connection that passes only because something is observed and not enforced.
+    pub(crate) fn observed_packet(&mut self, place: Location, frame: &Frame) {
+        let Payload::Ipv4(packet) = &frame.payload else { return };
+        let Some(flow) = packet.flow() else { return };
+        let (source, destination) = (IpAddr::V4(packet.source), IpAddr::V4(packet.destination));
+        if !self.denied.first_seen((source, destination, flow, "observed"), self.now.mono) {
+            return;
+        }
+        let from = self.label_of_address(source);
+        let to = self.label_of_address(destination);
+        let decision = match (self.members_of_address(source), self.members_of_address(destination)) {
+            (Some(from), Some(to)) => self.policy.decide(&from, &to, flow, self.now.wall),
+            _ => return, // whose it was has left meanwhile
+        };
+        let why = match decision {
+            fseg_policy::Decision::Observe { permit: Some(id), reason } => {
+                format!("would have been denied without permit {id}, which is on trial: {reason}")
+            }
+            fseg_policy::Decision::Observe { permit: None, reason } => format!("would have been denied: {reason}"),
+            // Decided anew in between.
+            fseg_policy::Decision::Deny { reason } => format!("passed, and is denied now: {reason}"),
+            fseg_policy::Decision::Permit { .. } => return,
+        };
+        let path = self.config.place(place);
+        self.event(EventKind::Observed, format!("{from} to {to}, {flow}: {why}"), |e| {
+            e.endpoint = Some(from.clone());
+            e.peer = Some(to.clone());
+            e.service = Some(flow.to_string());
+            e.place = path;
+        });
+    }
+
     fn why_denied(&self, source: IpAddr, destination: IpAddr, flow: Flow) -> String {
         let from = self.members_of_address(source);
         let to = self.members_of_address(destination);
         match (from, to) {
             (Some(from), Some(to)) => match self.policy.decide(&from, &to, flow, self.now.wall) {
-                fseg_policy::Decision::Deny { reason } => reason.to_string(),
+                fseg_policy::Decision::Deny { reason } | fseg_policy::Decision::Observe { reason, .. } => {
+                    reason.to_string()
+                }
                 // Denied a moment ago, permitted now, or the packet was of a connection that is judged otherwise.
                 fseg_policy::Decision::Permit { id } => {
                     format!("permit {id} now allows it; the packet was before that, or out of its connection's state")

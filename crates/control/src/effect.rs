@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use fseg_model::{Dpid, EndpointId, Name, PlacePath, Wall};
 use fseg_openflow::Message;
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::Change;
 
 /// Stands for somebody who waits for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ticket(pub u64);
 
 /// One thing to do. The order matters: see [`crate::Controller::flush`].
@@ -39,6 +41,10 @@ pub enum Effect {
     Answer(Ticket, Answer),
     /// Say what happened.
     Event(Event),
+    /// The rows of a switch, to be proved; the result comes back as [`crate::Input::Proved`].
+    Tables(Box<crate::prove::Tables>),
+    /// The domain names to look out for in answers to endpoints: patterns as externals list them.
+    Domains(Vec<String>),
     /// Somebody came, went, or became somebody else: for those who answer by address without asking (DNS).
     Presence(Presence),
 }
@@ -70,6 +76,13 @@ pub enum Answer {
     LoginRefused(LoginRefused),
     /// The policy is in force on every connected switch.
     Applied(Applied),
+    /// The policy is not in force: a switch does not take it, and all others are as they were.
+    NotApplied(NotApplied),
+    /// An answer for a name may be given, without these addresses: nobody may be led there by a name.
+    Resolved {
+        /// What must be left out.
+        refused: Vec<std::net::Ipv4Addr>,
+    },
     /// Done.
     Done(String),
     /// Not done.
@@ -87,9 +100,35 @@ pub struct Applied {
     pub removed: Vec<Name>,
     /// Permits that changed.
     pub changed: Vec<Name>,
-    /// Rows added (or changed) and removed, by switch. Empty for a dry run.
-    pub rows: Vec<(Name, usize, usize)>,
+    /// How many rows it touches on each switch, or would touch.
+    pub rows: Vec<RowsTouched>,
     /// Switches that have not confirmed: not connected, or slow. They hold the former rows until they are back.
+    pub unconfirmed: Vec<Name>,
+}
+
+/// How many rows of a switch change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowsTouched {
+    /// The switch.
+    pub switch: Name,
+    /// Rows that appear.
+    pub added: usize,
+    /// Rows that do something else than before.
+    pub changed: usize,
+    /// Rows that go.
+    pub removed: usize,
+}
+
+/// A policy that switches did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotApplied {
+    /// The version that stays in force; 0 for none.
+    pub version: u64,
+    /// Each switch with the reason.
+    pub switches: Vec<(Name, String)>,
+    /// True when some had it in force for a moment, and it was taken back.
+    pub undone: bool,
+    /// Switches that have not confirmed that they are as before.
     pub unconfirmed: Vec<Name>,
 }
 
@@ -125,6 +164,10 @@ pub enum EventKind {
     Switch,
     /// A policy came into force or a permit expired.
     Policy,
+    /// A connection passed that would be denied if what is observed were enforced.
+    Observed,
+    /// A switch does not treat packets as the policy says.
+    Verify,
     /// Anything else.
     System,
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use fseg_model::{ClassId, Dpid, Location, Mac, Mono, PortKind, PortNo, SliceId};
+use fseg_model::{ClassId, Dpid, Location, Mac, MemberSet, Mono, PortKind, PortNo, SliceId};
 use fseg_pipeline::fabric::{Exit, PortFacts, ROUTER_MAC, SwitchFacts};
 use fseg_pipeline::rows::external_rows;
-use fseg_pipeline::{ExternalFacts, Fabric, Owner, SwitchRole};
+use fseg_pipeline::{Capabilities, ExternalFacts, Fabric, Owner, Profile, SwitchRole};
 use fseg_policy::Policy;
 use fseg_wire::{ArpPacket, Frame, Payload};
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::config::{SiteConfig, SwitchConfig};
+use crate::config::{Protocol, SiteConfig, SwitchConfig};
 use crate::controller::Controller;
 use crate::effect::EventKind;
 use crate::record::Record;
@@ -38,7 +38,13 @@ pub(crate) fn fabric(config: &SiteConfig) -> Fabric {
                 }),
             })
             .collect();
-        let facts = SwitchFacts { dpid: s.dpid, number: index as u16 + 1, role: s.role, ports, via: via(config, s) };
+        let profile = match s.protocol {
+            Protocol::OpenFlow13 => Profile::OpenFlow13(Capabilities::default()),
+            // What has to be asked is taken for Open vSwitch until it has answered.
+            Protocol::Ovs | Protocol::Auto => Profile::Ovs,
+        };
+        let facts =
+            SwitchFacts { dpid: s.dpid, number: index as u16 + 1, role: s.role, ports, via: via(config, s), profile };
         switches.insert(s.dpid, facts);
     }
     let node = config.switches.iter().find(|s| s.role == SwitchRole::Node).map_or(Dpid(0), |s| s.dpid);
@@ -100,7 +106,7 @@ pub(crate) fn overlap(config: &SiteConfig, policy: &Policy) -> Vec<String> {
 
 impl Controller {
     /// Where an outside prefix is reached: the exit with the longest network that covers it.
-    fn exit_for(&self, net: Ipv4Net) -> Option<Location> {
+    pub(crate) fn exit_for(&self, net: Ipv4Net) -> Option<Location> {
         self.config
             .switches
             .iter()
@@ -114,19 +120,33 @@ impl Controller {
             .map(|(_, place)| place)
     }
 
-    /// Brings the rows of all outside prefixes up to date with the policy and the next hops.
-    pub(crate) fn refresh_externals(&mut self) {
+    /// The prefixes of a policy's externals by class; `class` says which class a set of externals has.
+    pub(crate) fn external_facts(
+        &self,
+        policy: &Policy,
+        mut class: impl FnMut(&MemberSet) -> Option<ClassId>,
+    ) -> BTreeMap<ClassId, Vec<ExternalFacts>> {
         let slice = SliceId::DEFAULT;
         let mut by_class: BTreeMap<ClassId, Vec<ExternalFacts>> = BTreeMap::new();
-        for (prefix, names) in self.policy.external_prefixes() {
+        for (prefix, names) in policy.external_prefixes() {
             let exit = match prefix {
                 IpNet::V4(net) => self.exit_for(net),
                 IpNet::V6(_) => None,
             };
-            if let Some(class) = self.class_of(slice, &names) {
+            if let Some(class) = class(&names) {
                 by_class.entry(class).or_default().push(ExternalFacts { prefix, class, slice, exit });
             }
         }
+        by_class
+    }
+
+    /// Brings the rows of all outside prefixes up to date with the policy and the next hops.
+    pub(crate) fn refresh_externals(&mut self) {
+        let slice = SliceId::DEFAULT;
+        let sets: BTreeSet<_> = self.policy.external_prefixes().into_values().collect();
+        let classes: BTreeMap<_, _> =
+            sets.into_iter().filter_map(|names| self.class_of(slice, &names).map(|class| (names, class))).collect();
+        let by_class = self.external_facts(&self.policy, |names| classes.get(names).copied());
         let now: BTreeSet<ClassId> = by_class.keys().copied().collect();
         for class in now.difference(&self.external_classes).copied().collect::<Vec<_>>() {
             self.classes.hold(class);
@@ -146,6 +166,7 @@ impl Controller {
             }
         }
         self.external_classes = now;
+        self.refresh_all_learned();
     }
 
     /// Asks next hops for their MAC address: often until it is known, then now and then.

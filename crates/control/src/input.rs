@@ -5,11 +5,26 @@ use std::net::Ipv4Addr;
 use fseg_admission::{Account, Attempt, Device};
 use fseg_model::{Dpid, EndpointId, Name};
 use fseg_openflow::Message;
+use serde::{Deserialize, Serialize};
 
 use crate::effect::Ticket;
 
+/// How a policy is applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyOptions {
+    /// What is to be remembered with the version.
+    pub message: Option<String>,
+    /// Only if this version is in force; 0 for none yet.
+    pub if_version: Option<u64>,
+    /// Go on without switches that refuse, are silent or go away, instead of taking everything back.
+    pub partial: bool,
+}
+
 /// One thing that happened. Everything that changes the world comes in by here.
-#[derive(Debug)]
+///
+/// Serialised for recordings (see [`crate::recording`]); a switch's message and the end of a login, which stand for more
+/// than their fields say, are written by the recording itself.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Input {
     /// A switch finished its handshake.
     Connected {
@@ -26,6 +41,7 @@ pub enum Input {
         connection: u64,
     },
     /// A message from a switch.
+    #[serde(skip)]
     Message {
         /// Which switch.
         dpid: Dpid,
@@ -35,6 +51,7 @@ pub enum Input {
         message: Box<Message>,
     },
     /// A password was checked.
+    #[serde(skip)]
     LoginFinished {
         /// Who waits.
         ticket: Ticket,
@@ -73,6 +90,8 @@ pub enum Input {
         text: String,
         /// Only say what would change.
         dry_run: bool,
+        /// How.
+        options: ApplyOptions,
     },
     /// An operator adds or changes an account.
     PutAccount {
@@ -109,6 +128,32 @@ pub enum Input {
         who: String,
         /// Which.
         name: Name,
+    },
+    /// The node's resolver is about to answer an endpoint's question for a name with these addresses. Its answer waits until
+    /// this one is answered.
+    Resolved {
+        /// Who waits.
+        ticket: Ticket,
+        /// Which endpoint asked.
+        asker: Ipv4Addr,
+        /// For which name: in lower case, without the final dot, as an external lists it.
+        name: String,
+        /// The addresses, each with the seconds for which it may be kept.
+        addresses: Vec<(Ipv4Addr, u32)>,
+    },
+    /// The rows of a switch are to be read for a proof.
+    Prove {
+        /// Which switch.
+        dpid: Dpid,
+    },
+    /// What came of a proof.
+    Proved {
+        /// Which switch.
+        dpid: Dpid,
+        /// In how many places it treats packets otherwise than it should.
+        different: usize,
+        /// The first of them, in a sentence.
+        first: Option<String>,
     },
     /// Time passed; sent about every 200 ms.
     Tick,

@@ -5,9 +5,12 @@
 //! shell must carry them out: commits first, then rows, then whatever may only be said once both are done.
 
 mod arrive;
+mod change;
 mod config;
 mod controller;
 mod denied;
+mod discovery;
+mod domain;
 mod effect;
 mod explain;
 mod external;
@@ -15,17 +18,29 @@ mod input;
 mod link;
 mod login;
 mod manage;
+mod moves;
+mod multicast;
+mod plain;
+mod prove;
 mod queries;
 mod record;
+pub mod recording;
 mod rules;
 mod sessions;
+mod trace;
 mod world;
 
-pub use config::{ExitConfig, PortConfig, SiteConfig, SwitchConfig};
+pub use change::{MOST_BYTES, MOST_VERSIONS, Plan, PlanPair, PlanSide, Talk, Versions};
+pub use config::{ExitConfig, PortConfig, Protocol, SiteConfig, SwitchConfig};
 pub use controller::{Controller, Now, StartError, Usage};
-pub use effect::{Answer, Applied, Effect, Event, EventKind, Presence, Refusal, Ticket};
+pub use domain::{LearnedAddress, LearnedView};
+pub use effect::{Answer, Applied, Effect, Event, EventKind, NotApplied, Presence, Refusal, RowsTouched, Ticket};
 pub use explain::{Explained, Party, PathRow, Why};
-pub use input::Input;
-pub use link::{Counter, LinkPhase};
+pub use input::{ApplyOptions, Input};
+pub use link::{Counter, Lacking, LinkPhase};
+pub use multicast::StreamView;
+pub use plain::{SwitchFit, TableUse};
+pub use prove::{Tables, TablesRead};
 pub use queries::{Standing, SwitchStatus};
-pub use record::{Change, NumberKind, PolicyVersion, Record, RecordKey};
+pub use record::{Change, NumberKind, PolicyVersion, Record, RecordKey, VersionState};
+pub use trace::{Age, End, Hop, Traced, TracedStep};

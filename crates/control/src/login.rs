@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use fseg_admission::{Attempt, LoginStart};
-use fseg_model::Method;
+use fseg_model::{Method, Name};
 
 use crate::controller::{Controller, Now};
 use crate::effect::{Answer, EventKind, Refusal, Ticket};
@@ -16,7 +16,26 @@ impl Controller {
         let known = self.endpoints.by_v4(address)?;
         let mac = known.endpoint.mac;
         let place = self.config.place(known.endpoint.binding.as_ref()?.location)?;
-        Some(self.admission.login_start(account, mac, &place, now.mono))
+        let start = self.admission.login_start(account, mac, &place, now.mono);
+        let why = match &start {
+            LoginStart::Check { .. } => return Some(start),
+            LoginStart::Locked { retry_after } => {
+                format!("it is locked for another {} s", retry_after.as_secs().max(1))
+            }
+            LoginStart::Busy => "too many logins are being checked at this moment".to_owned(),
+        };
+        // Said once in a while, without the seconds: whoever guesses on must be seen, and must not fill the log.
+        let typed: String = account.trim().chars().take(Name::MAX).collect();
+        if self.denied.first_seen((mac, &typed, "locked"), now.mono) {
+            let label = self.label_of_address(IpAddr::V4(address));
+            let detail = serde_json::json!({ "account": typed, "reason": why });
+            self.audit(&label, "login.refused", detail);
+            self.event(EventKind::Refused, format!("login as {typed} from {label} at {place} refused: {why}"), |e| {
+                e.mac = Some(mac.to_string());
+                e.place = Some(place);
+            });
+        }
+        Some(start)
     }
 
     pub(crate) fn login_finished(&mut self, ticket: Ticket, address: Ipv4Addr, attempt: Attempt, verified: bool) {

@@ -1,12 +1,15 @@
 //! Accounts and devices, changed by operators.
 
+use std::collections::BTreeSet;
+
 use fseg_address::AddressConfig;
 use fseg_admission::{Account, Device, Recheck, Update};
-use fseg_model::{EndpointId, Method, Name, Subject};
+use fseg_model::{Method, Name, Subject};
 
 use crate::controller::Controller;
 use crate::effect::{Answer, EventKind, Refusal, Ticket};
 use crate::record::{Change, Record, RecordKey};
+use crate::world::Known;
 
 /// Puts the fixed addresses of the device list into the address configuration.
 pub(crate) fn fixed_addresses(config: &mut AddressConfig, devices: &[Device]) {
@@ -66,10 +69,17 @@ impl Controller {
         use fseg_admission::Change as C;
         // Refused before anything is written: what is written must be good for the next start as well.
         if let C::PutDevice(d) = &update.change
+            && self.moves_fixed_addresses(&update.change)
             && let Err(e) = self.with_device(d).check()
         {
             return self.answer(ticket, Answer::Refused(Refusal::Conflict(format!("device {name}: {e}"))));
         }
+        if let C::PutDevice(d) = &update.change
+            && let Some(taken) = d.address.and_then(|a| self.leased_to_another(a, d.matcher.as_exact()))
+        {
+            return self.answer(ticket, Answer::Refused(Refusal::Conflict(format!("device {name}: {taken}"))));
+        }
+        let fixed = self.moves_fixed_addresses(&update.change);
         match &update.change {
             C::PutAccount(a) => self.put(Record::Account(a.clone())),
             C::RemoveAccount(n) => self.delete(RecordKey::Account(n.clone())),
@@ -84,8 +94,8 @@ impl Controller {
             detail: serde_json::json!({ "name": name }),
         });
         self.admission.apply(update.change);
-        self.names.reserve(self.admission.reserved_names());
-        if let Err(e) = self.fixed_addresses_changed() {
+        self.names.reserve_one(name, self.admission.reserves(name));
+        if fixed && let Err(e) = self.fixed_addresses_changed() {
             self.event(EventKind::System, format!("fixed addresses are not changed: {e}"), |_| {});
         }
         if let Some(subject) = &update.ends {
@@ -93,6 +103,16 @@ impl Controller {
         }
         self.recheck(&update.recheck);
         self.in_force.push((ticket, Answer::Done(format!("{name}: done"))));
+    }
+
+    /// Whether a change of the device list gives or takes a fixed address.
+    fn moves_fixed_addresses(&self, change: &fseg_admission::Change) -> bool {
+        let fixed = |d: &Device| d.address.map(|a| (d.matcher, a, d.is_static));
+        match change {
+            fseg_admission::Change::PutDevice(new) => fixed(new) != self.admission.device(&new.name).and_then(fixed),
+            fseg_admission::Change::RemoveDevice(name) => self.admission.device(name).and_then(fixed).is_some(),
+            _ => false,
+        }
     }
 
     fn fixed_addresses_changed(&mut self) -> Result<(), fseg_address::ConfigError> {
@@ -116,8 +136,23 @@ impl Controller {
 
     /// Sessions that may not be right any more are judged again; strangers may be known now.
     fn recheck(&mut self, what: &[Recheck]) {
-        let concerned: Vec<EndpointId> =
-            self.endpoints.iter().filter(|k| what.iter().any(|r| concerns(r, k))).map(|k| k.endpoint.id).collect();
+        let mut concerned = BTreeSet::new();
+        for one in what {
+            match one {
+                Recheck::Subject(subject) => concerned.extend(self.endpoints.of_subject(subject)),
+                Recheck::Macs(matcher) if let Some(mac) = matcher.as_exact() => {
+                    concerned.extend(self.endpoints.by_mac(mac));
+                }
+                Recheck::Macs(matcher) => {
+                    let those = self.endpoints.iter().filter(|k| matcher.matches(k.endpoint.mac));
+                    concerned.extend(those.map(|k| k.endpoint.id));
+                }
+                Recheck::Locations => {
+                    let placed = |k: &&Known| k.endpoint.session.as_ref().is_none_or(|s| s.method == Method::Location);
+                    concerned.extend(self.endpoints.iter().filter(placed).map(|k| k.endpoint.id));
+                }
+            }
+        }
         for id in concerned {
             let Some(known) = self.endpoints.get(id) else { continue };
             match known.endpoint.binding.as_ref().map(|b| b.location) {
@@ -132,23 +167,10 @@ impl Controller {
     }
 
     fn end_sessions_of(&mut self, subject: &Subject) {
-        let theirs: Vec<EndpointId> = self
-            .endpoints
-            .iter()
-            .filter(|k| k.endpoint.session.as_ref().is_some_and(|s| s.identity.subject == *subject))
-            .map(|k| k.endpoint.id)
-            .collect();
+        let mut theirs = self.endpoints.of_subject(subject).to_vec();
+        theirs.sort_unstable(); // the same order in every run
         for id in theirs {
             self.end_session(id, "the account was changed by an operator");
         }
-    }
-}
-
-fn concerns(what: &Recheck, known: &crate::world::Known) -> bool {
-    let session = known.endpoint.session.as_ref();
-    match what {
-        Recheck::Subject(subject) => session.is_some_and(|s| s.identity.subject == *subject),
-        Recheck::Macs(matcher) => matcher.matches(known.endpoint.mac),
-        Recheck::Locations => session.is_none_or(|s| s.method == Method::Location),
     }
 }

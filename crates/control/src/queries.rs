@@ -52,11 +52,6 @@ impl Controller {
         &self.admission
     }
 
-    /// Who may join: for starting a login.
-    pub fn admission_mut(&mut self) -> &mut Admission {
-        &mut self.admission
-    }
-
     /// Addresses.
     pub fn addresses(&self) -> &AddressBook {
         &self.book

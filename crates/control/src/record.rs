@@ -8,6 +8,7 @@ use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, Name, Wall
 use serde::{Deserialize, Serialize};
 
 use crate::controller::Usage;
+use crate::domain::LearnedAddress;
 
 /// What durable numbers are given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,10 +35,32 @@ pub struct PolicyVersion {
     pub who: String,
     /// When.
     pub at: Wall,
+    /// What they said about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What became of it.
+    #[serde(default)]
+    pub state: VersionState,
+    /// What it changed, in a few words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+}
+
+/// What became of a version of the policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionState {
+    /// It came into force.
+    #[default]
+    Applied,
+    /// It is being put in force. Found at start: the node stopped in the middle, and it is undone.
+    Pending,
+    /// It was undone, since not every switch took it or the node stopped meanwhile.
+    Undone,
 }
 
 /// One committed thing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// An endpoint with its session and binding.
     Endpoint(Box<Endpoint>),
@@ -59,6 +82,22 @@ pub enum Record {
         address: Ipv4Addr,
         /// Its MAC address when last seen.
         mac: Mac,
+    },
+    /// An outside address that was learned by name.
+    Learned(LearnedAddress),
+    /// Which streams an endpoint wants.
+    Memberships {
+        /// Who.
+        endpoint: EndpointId,
+        /// Multicast addresses.
+        groups: Vec<Ipv4Addr>,
+    },
+    /// Where an endpoint was last, for waking it there.
+    LastPlace {
+        /// Who.
+        endpoint: EndpointId,
+        /// Where.
+        place: Location,
     },
     /// How much a permit was used: the evidence for keeping or deleting it.
     Usage {
@@ -95,6 +134,12 @@ pub enum RecordKey {
     Class(ClassId),
     /// By port and address.
     Neighbour(Location, Ipv4Addr),
+    /// By address.
+    Learned(Ipv4Addr),
+    /// By the endpoint's number.
+    Memberships(EndpointId),
+    /// By the endpoint's number.
+    LastPlace(EndpointId),
     /// By the permit's number.
     Usage(u32),
     /// By kind and name.
@@ -112,6 +157,9 @@ impl Record {
             Self::Policy(p) => RecordKey::Policy(p.version),
             Self::Class(c) => RecordKey::Class(c.id),
             Self::Neighbour { place, address, .. } => RecordKey::Neighbour(*place, *address),
+            Self::Learned(l) => RecordKey::Learned(l.address),
+            Self::Memberships { endpoint, .. } => RecordKey::Memberships(*endpoint),
+            Self::LastPlace { endpoint, .. } => RecordKey::LastPlace(*endpoint),
             Self::Usage { permit, .. } => RecordKey::Usage(*permit),
             Self::Number { kind, name, .. } => RecordKey::Number(*kind, name.clone()),
         }

@@ -1,17 +1,17 @@
 //! The policy in the world: classes of endpoints, rows of endpoints and permits, applying and expiry.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fseg_model::{ClassId, Dpid, EndpointId, MemberSet, Name, SliceId};
-use fseg_pipeline::rows::{endpoint_rows, exit_rows, permit_rows, spoof_rows, system_rows};
+use fseg_pipeline::cookie::SystemRow;
+use fseg_pipeline::rows::{endpoint_rows, exit_rows, observe_rows, spoof_rows, system_rows};
 use fseg_pipeline::{EndpointFacts, Owner, PermitFacts, meter};
-use fseg_policy::{Permit, Policy};
-use fseg_yaml::Source;
+use fseg_policy::Permit;
 
 use crate::controller::Controller;
-use crate::effect::{Answer, Applied, EventKind, Refusal, Ticket};
-use crate::record::{NumberKind, PolicyVersion, Record};
+use crate::effect::EventKind;
+use crate::record::{NumberKind, Record};
 
 impl Controller {
     /// The groups of an endpoint, or the externals of an address; `None` for what belongs to neither.
@@ -24,7 +24,13 @@ impl Controller {
         {
             return None;
         }
-        Some(self.policy.externals_of(address)).filter(|m| !m.is_empty())
+        let members = match address {
+            IpAddr::V4(v4) if !v4.is_multicast() => {
+                self.policy.externals_of_learned(address, self.learned.names_of(v4))
+            }
+            _ => self.policy.named_by(address),
+        };
+        Some(members).filter(|m| !m.is_empty())
     }
 
     pub(crate) fn members_of(&self, id: EndpointId) -> MemberSet {
@@ -52,17 +58,10 @@ impl Controller {
                 k.class = class;
             }
             // One bundle carries the permits' rows of both classes and the endpoint's: it never falls between.
-            if let Some(new) = class.filter(|c| *c >= ClassId::FIRST)
-                && self.classes.hold(new)
-            {
-                self.refresh_permits_of(new);
-            }
-            if let Some(old) = before.filter(|c| *c >= ClassId::FIRST)
-                && self.classes.release(old)
-            {
-                self.refresh_permits_of(old);
-            }
+            self.hold_instead(before, class);
         }
+        self.remember_place(id);
+        self.stream_party_changed(id);
         let Some(known) = self.endpoints.get(id) else { return };
         let facts = match (&known.endpoint.binding, class) {
             (Some(binding), Some(class)) => Some(EndpointFacts {
@@ -83,6 +82,23 @@ impl Controller {
             };
             self.set_rows(dpid, Owner::Endpoint(id), rows);
             self.set_rows(dpid, Owner::Spoof(id), spoof);
+        }
+    }
+
+    /// One more user of a class and one less of another: permits follow where it was the first or the last.
+    pub(crate) fn hold_instead(&mut self, before: Option<ClassId>, after: Option<ClassId>) {
+        if before == after {
+            return;
+        }
+        if let Some(new) = after.filter(|c| *c >= ClassId::FIRST)
+            && self.classes.hold(new)
+        {
+            self.refresh_permits_of(new);
+        }
+        if let Some(old) = before.filter(|c| *c >= ClassId::FIRST)
+            && self.classes.release(old)
+        {
+            self.refresh_permits_of(old);
         }
     }
 
@@ -111,13 +127,18 @@ impl Controller {
         let Some(switch) = self.fabric.switch(dpid) else { return };
         let mut owned = system_rows(&self.fabric, switch);
         owned.extend(exit_rows(&self.fabric, switch));
-        let mut meters = vec![meter::DENIED];
+        let mut meters = vec![meter::DENIED, meter::OBSERVED];
         for port in &switch.ports {
             if port.kind.admits() {
                 meters.push(meter::stranger(port.number));
+                meters.push(meter::discovery(port.number));
             }
             if port.kind.admits() || port.exit.is_some() {
-                meters.push(meter::control(port.number));
+                let rate = self.config.switch(dpid).and_then(|s| s.port(port.number)).and_then(|p| p.requests);
+                meters.push(meter::control_at(port.number, rate));
+                if switch.profile.plain().is_some() {
+                    meters.push(meter::resolution(port.number));
+                }
             }
         }
         if let Some(link) = self.links.get_mut(&dpid) {
@@ -129,101 +150,107 @@ impl Controller {
     }
 
     fn permit_facts(&self, permit: &Permit, number: u32) -> PermitFacts {
-        let side = |names: &[Name]| -> Vec<ClassId> {
-            self.classes.in_use().filter(|c| names.iter().any(|n| c.members.contains(n))).map(|c| c.id).collect()
-        };
-        let expired = permit.expires.is_some_and(|at| at <= self.now.wall);
+        let side = |names: &[Name]| self.classes.with_any(names);
+        let expired = !permit.in_force(self.now.wall);
         PermitFacts {
             number,
             slice: SliceId::DEFAULT,
             from: if expired { vec![] } else { side(&permit.from) },
             to: if expired { vec![] } else { side(&permit.to) },
             terms: permit.terms.clone(),
+            on_trial: permit.mode == fseg_policy::Mode::Observe,
         }
     }
 
     fn refresh_permits_of(&mut self, class: ClassId) {
-        let Some(members) = self.classes.get(class).map(|c| c.members.clone()) else { return };
-        let touched: Vec<_> = self
-            .policy
-            .permits
-            .iter()
-            .filter(|p| p.from.iter().chain(&p.to).any(|n| members.contains(n)))
-            .map(|p| p.id.clone())
-            .collect();
-        for id in touched {
-            self.refresh_permit(&id);
+        if self.all_permits_follow {
+            return;
+        }
+        let Some(class) = self.classes.get(class) else { return };
+        let touched: BTreeSet<usize> =
+            class.members.iter().filter_map(|n| self.permits_of.get(n)).flatten().copied().collect();
+        let observed = class.members.iter().any(|name| self.policy.observed.groups.contains(name));
+        for at in touched {
+            self.refresh_permit(at);
+        }
+        if observed {
+            self.refresh_observed();
         }
     }
 
-    fn refresh_permit(&mut self, id: &Name) {
-        let Some(permit) = self.policy.permits.iter().find(|p| p.id == *id) else { return };
-        let Some(&number) = self.permit_numbers.get(id) else { return };
-        // Whenever its rows are made, its end is looked at: the wall clock may have been set back since the last time.
-        if let Some(at) = permit.expires.filter(|at| *at > self.now.wall) {
+    /// The permit at this position of the policy.
+    fn refresh_permit(&mut self, at: usize) {
+        let Some(permit) = self.policy.permits.get(at) else { return };
+        let Some(&number) = self.permit_numbers.get(&permit.id) else { return };
+        // Whenever its rows are made, its times are looked at: the wall clock may have been set back since the last time.
+        for at in [permit.starts, permit.expires].into_iter().flatten().filter(|at| *at > self.now.wall) {
             self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
         }
-        let mut rows = permit_rows(&self.permit_facts(permit, number));
-        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        let facts = self.permit_facts(permit, number);
         for dpid in self.dpids() {
-            self.set_rows(dpid, Owner::Permit(number), rows.clone());
+            let Some(switch) = self.fabric.switch(dpid) else { continue };
+            let (rows, misfits) = Self::permit_rows_at(switch, &facts);
+            self.set_rows(dpid, Owner::Permit(number), rows);
+            if let Some(link) = self.links.get_mut(&dpid) {
+                link.set_misfits(Owner::Permit(number), misfits);
+            }
         }
     }
 
     pub(crate) fn refresh_all_permits(&mut self) {
-        let ids: Vec<_> = self.policy.permits.iter().map(|p| p.id.clone()).collect();
-        for id in ids {
-            self.refresh_permit(&id);
+        self.all_permits_follow = false;
+        for at in 0..self.policy.permits.len() {
+            self.refresh_permit(at);
         }
-        let wall = self.now.wall;
-        self.next_expiry = self.policy.permits.iter().filter_map(|p| p.expires).filter(|at| *at > wall).min();
+        self.next_expiry = self.next_permit_change();
+        self.refresh_observed();
+        self.streams_changed();
     }
 
-    /// Permits stop at the moment they expire.
-    pub(crate) fn expire_permits(&mut self) {
-        if self.next_expiry.is_none_or(|at| at > self.now.wall) {
-            return;
+    /// When the next permit starts or expires.
+    pub(crate) fn next_permit_change(&self) -> Option<fseg_model::Wall> {
+        let times = self.policy.permits.iter().flat_map(|p| [p.starts, p.expires]).flatten();
+        times.filter(|at| *at > self.now.wall).min()
+    }
+
+    /// Brings the rows of what is only observed up to date with the policy and the classes in use.
+    pub(crate) fn refresh_observed(&mut self) {
+        let groups: Vec<Name> = self.policy.observed.groups.iter().cloned().collect();
+        let facts = crate::change::observed_facts(&self.policy, self.classes.with_any(&groups), self.now.wall);
+        for dpid in self.dpids() {
+            let Some(switch) = self.fabric.switch(dpid) else { continue };
+            let rows = switch.profile.fit(observe_rows(switch, SliceId::DEFAULT, &facts)).0;
+            self.set_rows(dpid, Owner::System(SystemRow::Observe), rows);
         }
+    }
+
+    /// Permits start and stop at their moment.
+    pub(crate) fn expire_permits(&mut self) {
+        let Some(since) = self.next_expiry.filter(|at| *at <= self.now.wall) else { return };
         let wall = self.now.wall;
-        let since = self.next_expiry;
-        let over: Vec<_> = self
-            .policy
-            .permits
-            .iter()
-            .filter(|p| p.expires.is_some_and(|at| at <= wall && Some(at) >= since))
-            .map(|p| p.id.clone())
-            .collect();
+        let reached = |at: Option<fseg_model::Wall>| at.is_some_and(|at| at >= since && at <= wall);
+        let of = |when: fn(&Permit) -> Option<fseg_model::Wall>| -> Vec<Name> {
+            self.policy.permits.iter().filter(|p| reached(when(p))).map(|p| p.id.clone()).collect()
+        };
+        let (started, over) = (of(|p| p.starts), of(|p| p.expires));
         self.refresh_all_permits();
+        for id in started {
+            self.audit("system", "permit.started", serde_json::json!({ "permit": id }));
+            self.event(EventKind::Policy, format!("permit {id} has started"), |_| {});
+        }
         for id in over {
             self.audit("system", "permit.expired", serde_json::json!({ "permit": id }));
             self.event(EventKind::Policy, format!("permit {id} expired; it permits nothing any more"), |_| {});
         }
     }
 
-    /// A committed policy, at start. One that cannot be read permits nothing, loudly.
-    pub(crate) fn load_policy(&mut self, version: PolicyVersion) {
-        let checked = fseg_policy::check_at(&Source::new(&version.file, &version.text), self.now.wall);
-        match checked.policy {
-            Some(policy) => match crate::external::overlap(&self.config, &policy).first() {
-                None => self.policy = policy,
-                Some(why) => self.policy_unusable(why.clone()),
-            },
-            None => {
-                let why = checked.diagnostics.first().map(ToString::to_string).unwrap_or_default();
-                self.policy_unusable(why);
+    pub(crate) fn number_permits(&mut self) {
+        self.permits_of.clear();
+        for (at, permit) in self.policy.permits.iter().enumerate() {
+            for name in permit.from.iter().chain(&permit.to) {
+                self.permits_of.entry(name.clone()).or_default().push(at);
             }
         }
-        self.version = Some(version);
-        self.number_permits();
-    }
-
-    fn policy_unusable(&mut self, why: String) {
-        let text = format!("the committed policy cannot be used, so nothing is permitted: {why}");
-        self.event(EventKind::System, text, |_| {});
-        self.policy_broken = Some(why);
-    }
-
-    fn number_permits(&mut self) {
         let mut next = self.permit_numbers.values().max().map_or(1, |n| n + 1);
         for id in self.policy.permits.iter().map(|p| p.id.clone()).collect::<Vec<_>>() {
             if !self.permit_numbers.contains_key(&id) {
@@ -232,89 +259,5 @@ impl Controller {
                 next += 1;
             }
         }
-    }
-
-    pub(crate) fn apply(&mut self, ticket: Ticket, who: String, file: String, text: String, dry_run: bool) {
-        let checked = fseg_policy::check_at(&Source::new(&file, &text), self.now.wall);
-        let rendered: Vec<String> = checked.diagnostics.iter().map(ToString::to_string).collect();
-        let Some(policy) = checked.policy else {
-            return self.answer(ticket, Answer::Refused(Refusal::Invalid(rendered)));
-        };
-        let overlap = crate::external::overlap(&self.config, &policy);
-        if !overlap.is_empty() {
-            return self.answer(ticket, Answer::Refused(Refusal::Invalid(overlap)));
-        }
-        let outcomes = policy.run_tests(self.now.wall);
-        let failed: Vec<String> = outcomes.iter().filter(|o| !o.passed).map(ToString::to_string).collect();
-        if !failed.is_empty() {
-            return self.answer(ticket, Answer::Refused(Refusal::Invalid(failed)));
-        }
-        let diff = self.policy.diff(&policy);
-        let mut applied = Applied {
-            version: 0,
-            added: diff.permits.added.clone(),
-            removed: diff.permits.removed.clone(),
-            changed: diff.permits.changed.clone(),
-            rows: vec![],
-            unconfirmed: vec![],
-        };
-        if dry_run {
-            return self.answer(ticket, Answer::Applied(applied));
-        }
-        let version = self.version.as_ref().map_or(1, |v| v.version + 1);
-        let record = PolicyVersion { version, file, text, who: who.clone(), at: self.now.wall };
-        self.put(Record::Policy(record.clone()));
-        self.audit(
-            &who,
-            "policy.apply",
-            serde_json::json!({
-                "version": version, "added": applied.added, "removed": applied.removed, "changed": applied.changed,
-            }),
-        );
-        self.version = Some(record);
-        self.policy_broken = None;
-        let rows = self.replace_policy(policy);
-        applied.version = version;
-        applied.rows = rows.into_iter().map(|(dpid, (added, removed))| (self.name_of(dpid), added, removed)).collect();
-        self.event(EventKind::Policy, format!("policy version {version} by {who}"), |_| {});
-        self.in_force.push((ticket, Answer::Applied(applied)));
-    }
-
-    pub(crate) fn name_of(&self, dpid: Dpid) -> Name {
-        self.config.switch(dpid).map_or_else(
-            || Name::new(&dpid.to_string()).unwrap_or_else(|_| self.config.site.clone()),
-            |s| s.name.clone(),
-        )
-    }
-
-    /// Puts another policy in force: rows of permits that are gone first, then classes, then permits. Says how many rows
-    /// are added and removed on each switch.
-    fn replace_policy(&mut self, policy: Policy) -> BTreeMap<Dpid, (usize, usize)> {
-        let gone: Vec<u32> = self
-            .policy
-            .permits
-            .iter()
-            .filter(|p| !policy.permits.iter().any(|q| q.id == p.id))
-            .filter_map(|p| self.permit_numbers.get(&p.id).copied())
-            .collect();
-        self.policy = policy;
-        let before: BTreeMap<Dpid, (usize, usize)> = self.links.iter().map(|(d, l)| (*d, l.unsent_rows())).collect();
-        for dpid in self.dpids() {
-            for number in &gone {
-                self.set_rows(dpid, Owner::Permit(*number), vec![]);
-            }
-        }
-        self.number_permits();
-        for id in self.endpoints.iter().map(|k| k.endpoint.id).collect::<Vec<_>>() {
-            self.refresh_endpoint(id);
-        }
-        self.refresh_externals();
-        self.refresh_all_permits();
-        let touched = |(dpid, link): (&Dpid, &crate::link::Link)| {
-            let (added, removed) = link.unsent_rows();
-            let (a, r) = before.get(dpid).copied().unwrap_or_default();
-            (*dpid, (added.saturating_sub(a), removed.saturating_sub(r)))
-        };
-        self.links.iter().map(touched).collect()
     }
 }

@@ -54,12 +54,17 @@ impl Controller {
 
     /// Ends a session, if there is one. The endpoint stays where it is, as a stranger.
     pub(crate) fn end_session(&mut self, id: EndpointId, why: &str) -> bool {
+        let label = self.label(id);
         let ended = self.endpoints.change(id, |k| {
             k.clock = None;
-            k.endpoint.session.take()
+            let session = k.endpoint.session.take();
+            if session.is_some() {
+                // A stranger is shown without a name. The name stays this device's until it is forgotten.
+                k.endpoint.name = None;
+            }
+            session
         });
         let Some(Some(session)) = ended else { return false };
-        let label = self.label(id);
         self.save_endpoint(id);
         let mac = self.endpoints.get(id).map(|k| k.endpoint.mac);
         if let Some(change) = mac.and_then(|mac| self.book.mark_admitted(mac, false)) {
@@ -78,11 +83,10 @@ impl Controller {
     }
 
     pub(crate) fn end_by_operator(&mut self, ticket: Ticket, who: &str, id: EndpointId) {
+        let label = self.label(id);
         if self.end_session(id, &format!("{who} ended it")) {
-            let label = self.label(id);
             self.in_force.push((ticket, Answer::Done(format!("the session of {label} is ended"))));
         } else {
-            let label = self.label(id);
             self.answer(ticket, Answer::Refused(Refusal::NotFound(format!("{label} has no session"))));
         }
     }
@@ -117,10 +121,13 @@ impl Controller {
             let key = RowKey { table, priority: stat.priority, matches: stat.matches.clone() };
             let now = Counter { packets: stat.packet_count, bytes: stat.byte_count };
             let Some(link) = self.links.get_mut(&dpid) else { return };
-            let before = link.counters.insert(key, now).unwrap_or_default();
+            let before = link.counters.insert(key.clone(), now).unwrap_or_default();
             // A row that was written again counts from zero.
             let since = if now.packets >= before.packets { before } else { Counter::default() };
             let packets = now.packets - since.packets;
+            if let (Owner::Endpoint(id), Table::Guard) = (cookie.owner, table) {
+                self.moves.told(id, dpid);
+            }
             if packets == 0 {
                 continue;
             }
@@ -131,6 +138,7 @@ impl Controller {
                     usage.bytes += now.bytes.saturating_sub(since.bytes);
                     usage.last = Some(wall);
                     self.used.insert(n);
+                    self.talking.insert((dpid, key), mono);
                 }
                 Owner::Endpoint(id) if table == Table::Guard => {
                     let here = |k: &crate::world::Known| {
@@ -143,6 +151,10 @@ impl Controller {
                         }
                         k.counted += packets;
                     }
+                }
+                Owner::Learned(address) => {
+                    let bytes = now.bytes.saturating_sub(since.bytes);
+                    self.learned.counted(address.into(), dpid, packets, bytes, mono);
                 }
                 Owner::Spoof(id) => {
                     if let Some(k) = self.endpoints.touch(id) {

@@ -1,10 +1,11 @@
 //! What is there: endpoints by number, MAC and address; classes; durable numbers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
 
 use fseg_admission::SessionClock;
-use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Mono, Name, SliceId};
+use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Mono, Name, SliceId, Subject};
 
 /// An endpoint and what need not survive a restart.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub(crate) struct Endpoints {
     by_address: HashMap<(SliceId, IpAddr), EndpointId>,
     by_name: HashMap<Name, EndpointId>,
     by_place: HashMap<Location, Vec<EndpointId>>,
+    by_subject: HashMap<Subject, Vec<EndpointId>>,
 }
 
 impl Endpoints {
@@ -67,6 +69,11 @@ impl Endpoints {
         self.by_place.get(&place).map_or(&[], Vec::as_slice)
     }
 
+    /// Those whose session is this subject's.
+    pub(crate) fn of_subject(&self, subject: &Subject) -> &[EndpointId] {
+        self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn insert(&mut self, known: Known) {
         let id = known.endpoint.id;
         self.remove(id);
@@ -80,6 +87,9 @@ impl Endpoints {
                 self.by_address.insert((e.slice, *a), id);
             }
             self.by_place.entry(binding.location).or_default().push(id);
+        }
+        if let Some(session) = &e.session {
+            self.by_subject.entry(session.identity.subject.clone()).or_default().push(id);
         }
         self.all.insert(id, known);
     }
@@ -97,12 +107,10 @@ impl Endpoints {
                     self.by_address.remove(&(e.slice, *a));
                 }
             }
-            if let Some(there) = self.by_place.get_mut(&binding.location) {
-                there.retain(|other| *other != id);
-                if there.is_empty() {
-                    self.by_place.remove(&binding.location);
-                }
-            }
+            forget(&mut self.by_place, &binding.location, id);
+        }
+        if let Some(session) = &e.session {
+            forget(&mut self.by_subject, &session.identity.subject, id);
         }
         Some(known)
     }
@@ -121,12 +129,27 @@ impl Endpoints {
     }
 }
 
+/// Takes an endpoint off a list of an index; an empty list goes.
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, Vec<EndpointId>>, key: &K, id: EndpointId) {
+    if let Some(there) = index.get_mut(key) {
+        if let Some(at) = there.iter().position(|other| *other == id) {
+            there.swap_remove(at);
+        }
+        if there.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
 /// Which number stands for which set, and how many endpoints have it now.
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
     by_set: HashMap<(SliceId, MemberSet), ClassId>,
     sets: BTreeMap<ClassId, Class>,
-    used: HashMap<ClassId, usize>,
+    /// In order: what is made from those in use must come out the same in every life.
+    used: BTreeMap<ClassId, usize>,
+    /// The classes in use that have a name among their members.
+    by_member: HashMap<Name, BTreeSet<ClassId>>,
 }
 
 impl Classes {
@@ -148,17 +171,28 @@ impl Classes {
         if let Some(id) = self.find(slice, members) {
             return Some((id, None));
         }
-        let next = self.sets.last_key_value().map_or(ClassId::FIRST.get(), |(id, _)| id.get() + 1);
+        let next = self.next_free();
         let class = Class { id: ClassId::new(next).ok()?, slice, members: members.clone() };
         self.load(class.clone());
         Some((class.id, Some(class)))
+    }
+
+    /// The number that the next new set gets.
+    pub(crate) fn next_free(&self) -> u32 {
+        self.sets.last_key_value().map_or(ClassId::FIRST.get(), |(id, _)| id.get() + 1)
     }
 
     /// One more user; true when it is the first.
     pub(crate) fn hold(&mut self, id: ClassId) -> bool {
         let n = self.used.entry(id).or_default();
         *n += 1;
-        *n == 1
+        let first = *n == 1;
+        if first && let Some(class) = self.sets.get(&id) {
+            for name in class.members.iter() {
+                self.by_member.entry(name.clone()).or_default().insert(id);
+            }
+        }
+        first
     }
 
     /// One user less; true when it was the last.
@@ -170,14 +204,30 @@ impl Classes {
             }
             Some(_) => {
                 self.used.remove(&id);
+                for name in self.sets.get(&id).iter().flat_map(|class| class.members.iter()) {
+                    if let Some(classes) = self.by_member.get_mut(name) {
+                        classes.remove(&id);
+                        if classes.is_empty() {
+                            self.by_member.remove(name);
+                        }
+                    }
+                }
                 true
             }
             None => false,
         }
     }
 
-    /// Classes somebody has now.
+    /// Classes somebody has now, in order.
     pub(crate) fn in_use(&self) -> impl Iterator<Item = &Class> {
         self.used.keys().filter_map(|id| self.sets.get(id))
+    }
+
+    /// Classes that somebody has now and that have one of these names among their members, in order.
+    pub(crate) fn with_any(&self, names: &[Name]) -> Vec<ClassId> {
+        let mut out: Vec<ClassId> = names.iter().filter_map(|n| self.by_member.get(n)).flatten().copied().collect();
+        out.sort_unstable();
+        out.dedup();
+        out
     }
 }

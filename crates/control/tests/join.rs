@@ -111,8 +111,7 @@ fn a_login_belongs_to_the_device_that_typed_it() {
     // 1. Anna types her password; the check takes a while.
     let anna = w.joined(1, at(SW1, 1));
     let address = anna.ip();
-    let Some(fseg_admission::LoginStart::Check { attempt, .. }) = w.controller.login_start(address, "anna", w.now)
-    else {
+    let Some(fseg_admission::LoginStart::Check { attempt, .. }) = w.login_start(address, "anna") else {
         panic!("no check");
     };
     // 2. Meanwhile her address becomes somebody else's.

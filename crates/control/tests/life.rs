@@ -1,6 +1,7 @@
 //! Random life: people, devices, operators, switches and the node do what they do in any order. After every step that left
 //! nothing under way, the switches hold what the controller wants, a controller made from the records wants the same, and
-//! every packet agrees with the policy.
+//! every packet agrees with the policy; and everybody is who the model in `life/model.rs` says, which was told no more than
+//! people and operators were.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,15 +10,19 @@
 )]
 
 mod kit;
+#[path = "life/model.rs"]
+mod model;
 
 use std::time::Duration;
 
 use fseg_admission::{Account, Device};
 use fseg_control::{Answer, Input, LinkPhase};
 use fseg_model::{Dpid, Flow, IpProtocol, Location};
-use fseg_openflow::FlowMod;
+use fseg_openflow::{Body, FlowMod, Message};
 use fseg_pipeline::fabric::ROUTER_MAC;
 use fseg_test_kit::{dhcp, frames};
+use model::{Model, Told};
+
 use kit::{Client, NAMED, POLICY, ROUTER, SHARED, SW1, SW2, SWITCHES, World, account, at, device, mac};
 use proptest::prelude::*;
 
@@ -53,11 +58,31 @@ enum Step {
     Refuse(Dpid),
     Hold(Dpid),
     Foreign(Dpid, u8),
+    /// The link goes away and comes back many times.
+    Flap(usize, usize),
+    /// What the switches sent to somebody comes back by another port.
+    Loop(usize, Location),
+    /// It is called at its place and answers there, from now on or no more.
+    Answers(usize, bool),
+    DeleteAccount(usize),
+    /// The process dies in the middle of what the next step leads to: after so many effects.
+    Die(usize),
+    /// The store takes nothing from now on.
+    StoreFails,
+    StoreWorks,
+    /// The wall clock is set, by seconds.
+    Jump(i64),
+    /// A switch says what nobody asked for.
+    Nonsense(Dpid, usize),
+    /// The next barrier replies come late and twice.
+    Late(usize),
 }
 
 const ACCOUNTS: [&str; 3] = ["anna", "bert", "dora"];
 /// MAC numbers: four that may be anybody's, two devices of the list, one with an address of its own.
 const CLIENTS: [u8; 7] = [1, 2, 3, 4, 101, 102, 50];
+/// What they are called on the device list, where they are on it.
+const DEVICES: [&str; 7] = ["g-1", "g-2", "g-3", "g-4", "crm-1", "crm-2", "plc"];
 const STATIC: [u8; 4] = [10, 7, 0, 1];
 const FLOWS: [Flow; 3] =
     [Flow { protocol: IpProtocol::TCP, port: 80 }, Flow { protocol: IpProtocol::TCP, port: 9100 }, Flow::PING];
@@ -107,6 +132,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => switch().prop_map(Step::Refuse),
         1 => switch().prop_map(Step::Hold),
         1 => (switch(), 0..12_u8).prop_map(|(d, t)| Step::Foreign(d, t)),
+        1 => (who(), 1..8_usize).prop_map(|(n, times)| Step::Flap(n, times)),
+        1 => (who(), place()).prop_map(|(n, p)| Step::Loop(n, p)),
+        1 => (who(), any::<bool>()).prop_map(|(n, does)| Step::Answers(n, does)),
+        1 => (0..3_usize).prop_map(Step::DeleteAccount),
+        2 => (0..8_usize).prop_map(Step::Die),
+        1 => Just(Step::StoreFails),
+        2 => Just(Step::StoreWorks),
+        1 => prop::sample::select(vec![-90_000_i64, -4000, -1, 1, 700, 50_000]).prop_map(Step::Jump),
+        1 => (switch(), 0..8_usize).prop_map(|(d, kind)| Step::Nonsense(d, kind)),
+        1 => (1..6_usize).prop_map(Step::Late),
     ]
 }
 
@@ -115,6 +150,9 @@ struct Life {
     clients: Vec<Client>,
     /// How many packets were delivered because the policy permits them.
     permitted: usize,
+    model: Model,
+    /// Seconds so far.
+    passed: u64,
 }
 
 impl Life {
@@ -125,13 +163,20 @@ impl Life {
         w.put_device(fixed);
         let places = [at(SW1, 1), at(SW2, 1), at(SW2, SHARED), at(SW1, NAMED), at(SW1, 2), at(SW2, 2), at(SW1, 3)];
         let clients = CLIENTS.iter().zip(places).map(|(n, place)| Client::new(*n, place)).collect();
-        let mut life = Self { w, clients, permitted: 0 };
+        let mut life = Self { w, clients, permitted: 0, model: Model::default(), passed: 0 };
         life.clients[6].address = Some(STATIC.into());
         for n in 0..CLIENTS.len() {
             life.arrive(n);
         }
         for (n, who) in ACCOUNTS.iter().enumerate() {
             life.w.login(&life.clients[n].clone(), who);
+        }
+        for (n, who) in ACCOUNTS.into_iter().enumerate() {
+            life.model.account(who, if who == "dora" { &["dev"] } else { &[] }, false, Told::Yes);
+            life.model.login(n, who, Told::Yes);
+        }
+        for n in 4..7 {
+            life.model.device(n, Some(false), Told::Yes);
         }
         life.check();
         assert!(life.permitted >= 10, "an ordinary day has traffic: {}", life.permitted);
@@ -211,28 +256,47 @@ impl Life {
                 let c = self.clients[n].clone();
                 w.dhcp(&c, &dhcp::reboot(c.mac, c.ip()));
                 let address = self.clients[n].ip();
-                let start = w.controller.login_start(address, ACCOUNTS[a], w.now);
+                let start = w.login_start(address, ACCOUNTS[a]);
                 if let Some(fseg_admission::LoginStart::Check { attempt, .. }) = start {
-                    w.submit(|ticket| Input::LoginFinished { ticket, address, attempt, verified: right });
+                    let ticket = w.submit(|ticket| Input::LoginFinished { ticket, address, attempt, verified: right });
+                    let told = match w.answers.get(&ticket) {
+                        Some(Answer::LoggedIn { .. }) => Told::Yes,
+                        Some(_) => Told::No,
+                        None if right => Told::Nothing,
+                        None => Told::No,
+                    };
+                    // The address may be another client's by now; the login is for who has it.
+                    let mac = w.controller.endpoint_by_address(address.into()).map(|(e, _)| e.mac);
+                    let whose = CLIENTS.iter().position(|c| Some(kit::mac(*c)) == mac).unwrap_or(n);
+                    self.model.login(whose, ACCOUNTS[a], told);
                     w.dhcp(&c, &dhcp::reboot(c.mac, c.ip()));
                 }
             }
             Step::Logout(n) => {
                 let address = self.clients[n].ip();
-                w.submit(|ticket| Input::Logout { ticket, address });
+                let mac = w.controller.endpoint_by_address(address.into()).map(|(e, _)| e.mac);
+                let ticket = w.submit(|ticket| Input::Logout { ticket, address });
+                let told = told(w, ticket);
+                if let Some(whose) = CLIENTS.iter().position(|c| Some(kit::mac(*c)) == mac) {
+                    self.model.ended(whose, told);
+                }
             }
             Step::Policy(k) => {
                 let text = policies()[k].clone();
                 let file = "p".to_owned();
-                w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false });
+                let options = fseg_control::ApplyOptions { partial: true, ..Default::default() };
+                w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false, options });
             }
             Step::PutAccount(a, how) => {
                 let roles: &[&str] = if how == 1 { &["dev"] } else { &[] };
                 let account = Account { disabled: how == 2, ..account(ACCOUNTS[a], roles) };
-                w.submit(|ticket| Input::PutAccount { ticket, who: "op".into(), account: Box::new(account) });
+                let ticket =
+                    w.submit(|ticket| Input::PutAccount { ticket, who: "op".into(), account: Box::new(account) });
+                let told = told(w, ticket);
+                self.model.account(ACCOUNTS[a], if how == 1 { &["dev"] } else { &[] }, how == 2, told);
             }
             Step::PutDevice(n, how) => {
-                let name = ["g-1", "g-2", "g-3", "g-4", "crm-1", "crm-2", "plc"][n];
+                let name = DEVICES[n];
                 let mut d = device(name, mac(CLIENTS[n]));
                 (d.disabled, d.is_static) = (how == 1, n == 6);
                 d.address = match how {
@@ -241,18 +305,78 @@ impl Life {
                     3 => Some([10, 0, 1, 5].into()), // whoever has it now
                     _ => None,
                 };
-                w.submit(|ticket| Input::PutDevice { ticket, who: "op".into(), device: Box::new(d) });
+                let ticket = w.submit(|ticket| Input::PutDevice { ticket, who: "op".into(), device: Box::new(d) });
+                let told = told(w, ticket);
+                self.model.device(n, Some(how == 1), told);
             }
             Step::DeleteDevice(n) => {
-                let name = kit::name(["g-1", "g-2", "g-3", "g-4", "crm-1", "crm-2", "plc"][n]);
-                w.submit(|ticket| Input::DeleteDevice { ticket, who: "op".into(), name });
+                let name = kit::name(DEVICES[n]);
+                let ticket = w.submit(|ticket| Input::DeleteDevice { ticket, who: "op".into(), name });
+                let told = told(w, ticket);
+                self.model.device(n, None, told);
             }
             Step::EndSession(n) => {
                 if let Some(endpoint) = w.endpoint(self.clients[n].mac).map(|(e, _)| e.id) {
-                    w.submit(|ticket| Input::EndSession { ticket, who: "op".into(), endpoint });
+                    let ticket = w.submit(|ticket| Input::EndSession { ticket, who: "op".into(), endpoint });
+                    let told = told(w, ticket);
+                    self.model.ended(n, told);
                 }
             }
-            Step::Pass(seconds) => w.pass(Duration::from_secs(seconds)),
+            Step::Pass(seconds) => {
+                w.pass(Duration::from_secs(seconds));
+                // Idle, away, or over: after ten minutes at the earliest.
+                self.passed += seconds;
+                if self.passed >= 600 {
+                    self.model.long_time();
+                }
+            }
+            Step::Flap(n, times) => {
+                for _ in 0..times {
+                    w.link(self.clients[n].place, false);
+                    w.link(self.clients[n].place, true);
+                }
+                self.arrive(n);
+            }
+            Step::Loop(n, place) => {
+                let Some(address) = self.clients[n].address else { return };
+                let back = Client { mac: ROUTER_MAC, place, address: Some(ROUTER) };
+                let frame = frames::first_of(FLOWS[0], ROUTER_MAC, self.clients[n].mac, ROUTER, address);
+                w.send(&back, &frame);
+                let mirror = Client { place, ..self.clients[n].clone() };
+                if place != self.clients[n].place {
+                    // A real device may be at that very port by now: then this is no mirror but a move.
+                    w.answering.insert(mirror.mac, (self.clients[n].place, address));
+                    w.speak(&mirror);
+                    w.pass(Duration::from_secs(4));
+                    w.answering.remove(&mirror.mac);
+                }
+            }
+            Step::Answers(n, does) => {
+                let client = &self.clients[n];
+                w.answering.remove(&client.mac);
+                if let Some(address) = client.address.filter(|_| does) {
+                    w.answering.insert(client.mac, (client.place, address));
+                }
+            }
+            Step::DeleteAccount(a) => {
+                let name = kit::name(ACCOUNTS[a]);
+                let ticket = w.submit(|ticket| Input::DeleteAccount { ticket, who: "op".into(), name });
+                let told = told(w, ticket);
+                self.model.no_account(ACCOUNTS[a], told);
+            }
+            Step::Die(effects) => w.dies_after = Some(effects),
+            Step::StoreFails => w.store_fails = true,
+            Step::StoreWorks => {
+                w.store_fails = false;
+                w.handle(Input::Tick);
+            }
+            Step::Jump(seconds) => {
+                w.jump(seconds);
+                // Wall time counts at the next start.
+                self.model.long_time();
+            }
+            Step::Nonsense(d, kind) => w.say(d, nonsense(kind)),
+            Step::Late(n) => w.barriers_late = n,
             Step::RestartNode => w.restart(),
             Step::RestartSwitch(d) => {
                 w.disconnect(d);
@@ -286,13 +410,39 @@ impl Life {
             return;
         }
         self.w.check();
+        if self.w.backlog.is_empty() {
+            self.check_model();
+        }
         if !self.under_way() {
             self.permitted += self.w.check_delivery(&self.clients.clone(), &FLOWS);
         }
     }
 
+    /// Everybody who is attached is somebody that it may be.
+    fn check_model(&self) {
+        for (n, c) in self.clients.iter().enumerate() {
+            let Some((e, _)) = self.w.endpoint(c.mac) else { continue };
+            let Some(binding) = &e.binding else { continue };
+            let place = self.w.config.place(binding.location).unwrap();
+            let named = (binding.location.port.0 == NAMED).then(|| place.to_string());
+            let subject = e.session.as_ref().map(|s| s.identity.subject.clone());
+            let may_be = self.model.may_be(n, DEVICES[n], named.as_deref());
+            assert!(may_be.contains(&subject), "{c:?} is {subject:?} and may be {may_be:?}: {:?}", self.model);
+            if let Some(session) = &e.session {
+                assert!(
+                    self.model.right_roles(&session.identity),
+                    "{c:?} has {:?}: {:?}",
+                    session.identity,
+                    self.model
+                );
+            }
+        }
+    }
+
     /// In the end everything that broke is mended, and everything is as it should be.
     fn end(&mut self) {
+        self.w.dies_after = None;
+        self.take(&Step::StoreWorks);
         for dpid in SWITCHES {
             let switch = self.w.net.switch(dpid);
             (switch.cut_after, switch.refuse_bundles) = (None, 0);
@@ -301,9 +451,51 @@ impl Life {
         self.w.pass(Duration::from_secs(120));
         assert!(!self.under_way(), "it never comes to rest");
         self.check();
+        self.w.check_replay();
         let waiting = |a: &Answer| matches!(a, Answer::Applied(applied) if applied.version == 0);
         assert!(!self.w.answers.values().any(waiting));
     }
+}
+
+/// What an operator was told, or who logged out.
+fn told(w: &World, ticket: fseg_control::Ticket) -> Told {
+    match w.answers.get(&ticket) {
+        Some(Answer::Done(_)) => Told::Yes,
+        Some(_) => Told::No,
+        None => Told::Nothing,
+    }
+}
+
+/// Messages that follow from nothing.
+fn nonsense(kind: usize) -> Message {
+    use fseg_openflow::multipart::MultipartReply;
+    use fseg_openflow::{Answer as Reply, ErrorMessage, Match, PacketIn, Port, PortReason, PortStatus};
+    let packet = |table, cookie, in_port: u32, data: Vec<u8>| {
+        Body::PacketIn(PacketIn {
+            buffer_id: u32::MAX,
+            total_len: data.len() as u16,
+            reason: 0,
+            table,
+            cookie,
+            matches: Match::new().with(fseg_openflow::Field::InPort, in_port),
+            data,
+        })
+    };
+    let first_packet = fseg_pipeline::Cookie {
+        owner: fseg_pipeline::Owner::System(fseg_pipeline::cookie::SystemRow::FirstPacket),
+        round: 9,
+    };
+    let body = match kind {
+        0 => Body::BarrierReply,
+        1 => Body::Error(ErrorMessage { type_: 999, code: 7, data: vec![1; 12] }),
+        2 => Body::MultipartReply(MultipartReply { more: false, answer: Reply::PortDesc(vec![]) }),
+        3 => Body::MultipartReply(MultipartReply { more: true, answer: Reply::Flow(vec![]) }),
+        4 => Body::PortStatus(PortStatus { reason: PortReason::Add, port: Port { port_no: 77, ..Port::default() } }),
+        5 => packet(0, 0, 1, vec![0xff; 60]),
+        6 => packet(1, first_packet.to_u64(), 9999, vec![0; 14]),
+        _ => packet(1, first_packet.to_u64(), 1, vec![8; 3]),
+    };
+    Message { xid: 0x8000_0003 + kind as u32, body }
 }
 
 fn live(steps: &[Step]) {
@@ -315,9 +507,9 @@ fn live(steps: &[Step]) {
     life.end();
 }
 
-/// Fifty lives are some seconds; set FSEG_LIVES for a longer search.
+/// Twenty lives are some seconds; set FSEG_LIVES for a longer search.
 fn cases() -> u32 {
-    std::env::var("FSEG_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+    std::env::var("FSEG_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
 }
 
 proptest! {

@@ -175,3 +175,186 @@ fn endpoints_behind_one_shared_port_leave_together() {
     assert_eq!((w.standing(&one), w.standing(&two)), (Some(Standing::Away), Some(Standing::Away)));
     w.check();
 }
+
+#[test]
+fn who_leaves_a_shared_port_is_asked_for_there_and_may_go() {
+    let mut w = World::office();
+    let (anna, crm) = (w.joined(1, at(SW1, SHARED)), w.joined(101, at(SW1, 4)));
+    w.login(&anna, "anna");
+    // 1. Out at the ordinary switch, in at another port: no link of ours went down. Her first packet has to wait.
+    let mut moved = Client { place: at(SW2, 3), ..anna.clone() };
+    w.events.clear();
+    assert!(!w.speak(&moved));
+    assert_eq!(w.said(EventKind::Refused), Vec::<String>::new());
+    // 2. Nobody answers at the old place: she has moved, with address and session, and without another packet of hers.
+    w.pass(Duration::from_secs(3));
+    assert_eq!(
+        w.said(EventKind::Moved),
+        ["anna left tokyo/sw1/p8: it does not answer there any more", "anna moved from tokyo/sw1/p8 to tokyo/sw2/p3"]
+    );
+    assert!(w.speak(&moved) && w.reaches(&moved, &crm, WEB));
+    w.check();
+    // 3. Back, and asking for an address instead.
+    w.link(moved.place, false);
+    moved.place = at(SW1, SHARED);
+    assert!(w.speak(&moved));
+    let mut asking = Client { place: at(SW2, 1), ..moved.clone() };
+    assert_eq!(w.join(&mut asking), None);
+    w.pass(Duration::from_secs(3));
+    assert_eq!(w.join(&mut asking), Some(anna.ip()));
+    w.check();
+}
+
+#[test]
+fn who_answers_at_a_shared_port_stays_there() {
+    let mut w = World::office();
+    let anna = w.joined(1, at(SW1, SHARED));
+    w.login(&anna, "anna");
+    // 1. Somebody with her MAC address elsewhere, while she answers where she is.
+    let twin = Client { place: at(SW2, 3), ..anna.clone() };
+    w.answering.insert(anna.mac, (anna.place, anna.ip()));
+    w.events.clear();
+    for _ in 0..3 {
+        assert!(!w.speak(&twin));
+        w.pass(Duration::from_secs(3));
+    }
+    let said = w.said(EventKind::Refused);
+    assert!(said[0].contains("anna has this MAC address and is still heard at tokyo/sw1/p8"), "{said:?}");
+    assert_eq!(w.endpoint(anna.mac).unwrap().0.binding.as_ref().unwrap().location, anna.place);
+    // 2. A switch that tells no counters has not said that she left.
+    w.answering.clear();
+    w.hold(SW1);
+    assert!(!w.speak(&twin));
+    w.pass(Duration::from_secs(8));
+    w.release(SW1);
+    assert_eq!(w.endpoint(anna.mac).unwrap().0.binding.as_ref().unwrap().location, anna.place);
+    w.check();
+}
+
+#[test]
+fn who_jumps_to_and_fro_is_held_and_said() {
+    let mut w = World::office();
+    let anna = w.joined(1, at(SW1, 1));
+    w.login(&anna, "anna");
+    let places = [at(SW1, 1), at(SW2, 1)];
+    // 1. Moves within a second are moves.
+    let mut here = anna.clone();
+    for n in 1..=6 {
+        w.link(here.place, false);
+        w.link(here.place, true);
+        here.place = places[n % 2];
+        assert!(w.speak(&here), "move {n}");
+    }
+    // 2. Six in ten seconds are too many: said once, and held where she is.
+    let said = w.said(EventKind::Spoofed);
+    assert!(said.len() == 1 && said[0].contains("moved 6 times within 10 s"), "{said:?}");
+    w.events.clear();
+    let away = Client { place: places[1], ..here.clone() };
+    assert!(!w.speak(&away));
+    let said = w.said(EventKind::Refused);
+    assert!(said.len() == 1 && said[0].contains("jumped too often and is held at tokyo/sw1/p1"), "{said:?}");
+    assert_eq!(w.standing(&here), Some(Standing::Admitted));
+    // 3. Later she may move again.
+    w.pass(Duration::from_secs(25));
+    w.link(here.place, false);
+    assert!(w.speak(&away));
+    w.check();
+}
+
+#[test]
+fn a_flapping_link_ends_no_session() {
+    let mut w = World::office();
+    let (anna, crm) = (w.joined(1, at(SW1, 1)), w.joined(101, at(SW2, 4)));
+    w.login(&anna, "anna");
+    for _ in 0..20 {
+        w.link(anna.place, false);
+        w.link(anna.place, true);
+        assert!(w.speak(&anna));
+    }
+    assert!(w.reaches(&anna, &crm, WEB));
+    assert_eq!(w.said(EventKind::Spoofed), Vec::<String>::new(), "it never moved");
+    w.check();
+}
+
+#[test]
+fn a_loop_is_said_and_its_port_takes_nobody() {
+    let mut w = World::office();
+    let anna = w.joined(1, at(SW1, 1));
+    w.login(&anna, "anna");
+    // 1. What the switch answered to Anna comes back by another port: only this network sends as the router.
+    let back = Client { mac: fseg_pipeline::fabric::ROUTER_MAC, place: at(SW1, 2), address: Some(anna.ip()) };
+    w.events.clear();
+    for _ in 0..50 {
+        let frame = fseg_test_kit::frames::who_has(back.mac, anna.ip(), kit::ROUTER);
+        w.send(&back, &frame);
+    }
+    let said = w.said(EventKind::Spoofed);
+    assert!(said.len() == 1 && said[0].contains("come back at tokyo/sw1/p2"), "{said:?}");
+    // 2. Nobody new there; Anna is where she was.
+    let mut new = Client::new(9, at(SW1, 2));
+    assert_eq!(w.join(&mut new), None);
+    assert_eq!(w.endpoint(anna.mac).unwrap().0.binding.as_ref().unwrap().location, anna.place);
+    // 3. Her own frames that come back by that port change nothing either.
+    let mirror = Client { place: at(SW1, 2), ..anna.clone() };
+    assert!(!w.speak(&mirror));
+    // 4. Without the loop the port is a port again.
+    w.pass(Duration::from_secs(11));
+    assert!(w.join(&mut new).is_some());
+    w.check();
+}
+
+#[test]
+fn a_stranger_that_logged_out_has_no_name() {
+    let mut w = World::office();
+    let anna = w.joined(1, at(SW1, 1));
+    w.login(&anna, "anna");
+    w.logout(&anna);
+    assert_eq!(w.endpoint(anna.mac).unwrap().0.name, None);
+    assert!(w.said(EventKind::Ended)[0].contains("the session of anna ended"));
+    // The name is kept for it: a second device of hers gets another one, and it gets its own again.
+    let second = w.joined(2, at(SW1, 2));
+    assert_eq!(w.login(&second, "anna").as_str(), "anna-2");
+    assert_eq!(w.login(&anna, "anna").as_str(), "anna");
+    w.check();
+}
+
+#[test]
+fn logins_during_a_lock_out_are_in_the_log_once_in_a_while() {
+    let mut w = World::office();
+    let anna = w.joined(1, at(SW1, 1));
+    for _ in 0..5 {
+        w.login_as(&anna, "bert", false);
+    }
+    w.events.clear();
+    for _ in 0..100 {
+        w.login_as(&anna, "bert", true);
+        w.handle(fseg_control::Input::Tick);
+    }
+    let said = w.said(EventKind::Refused);
+    assert!(
+        said.len() == 1 && said[0].contains("login as bert from") && said[0].contains("locked for another"),
+        "{said:?}"
+    );
+    w.pass(Duration::from_secs(11));
+    w.login_as(&anna, "bert", true);
+    w.handle(fseg_control::Input::Tick);
+    assert_eq!(w.said(EventKind::Refused).len(), 1);
+}
+
+#[test]
+fn an_address_that_is_leased_is_not_given_to_a_device() {
+    let mut w = World::office();
+    let anna = w.joined(1, at(SW1, 1));
+    w.login(&anna, "anna");
+    let printer = fseg_admission::Device { address: Some(anna.ip()), ..kit::device("cam", kit::mac(9)) };
+    let fseg_control::Answer::Refused(why) = w.put_device(printer.clone()) else { panic!("taken away from anna") };
+    assert!(
+        format!("{why:?}").contains(&format!("{} is leased to anna ({}) for another", anna.ip(), anna.mac)),
+        "{why:?}"
+    );
+    assert_eq!(w.standing(&anna), Some(Standing::Admitted));
+    // To the one that has it, it may be given.
+    let own = fseg_admission::Device { address: Some(anna.ip()), ..kit::device("annas", anna.mac) };
+    assert!(matches!(w.put_device(own), fseg_control::Answer::Done(_)));
+    w.check();
+}

@@ -137,7 +137,7 @@ fn a_policy_says_what_changed() {
     let touched = w.touched();
     let again = w.apply(&less);
     assert_eq!((again.version, w.touched()), (3, touched));
-    assert!(again.rows.iter().all(|(_, added, removed)| (*added, *removed) == (0, 0)), "{again:?}");
+    assert!(again.rows.iter().all(|r| (r.added, r.changed, r.removed) == (0, 0, 0)), "{again:?}");
     w.check();
 }
 
@@ -152,7 +152,7 @@ fn a_change_of_policy_touches_only_its_own_rows() {
         w.apply(&POLICY.replace("tests:", "  - { id: new, from: sales, to: crm, services: [tcp/22] }\ntests:"));
     // Two rows on each of three switches: the service's, and that of later fragments.
     assert_eq!(w.touched() - before, 6);
-    assert!(applied.rows.iter().all(|(_, added, removed)| (*added, *removed) == (2, 0)), "{applied:?}");
+    assert!(applied.rows.iter().all(|r| (r.added, r.changed, r.removed) == (2, 0, 0)), "{applied:?}");
     w.check();
 }
 

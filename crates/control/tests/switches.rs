@@ -10,7 +10,7 @@ mod kit;
 
 use std::time::Duration;
 
-use fseg_control::{Answer, EventKind, Input, LinkPhase};
+use fseg_control::{Answer, ApplyOptions, EventKind, Input, LinkPhase};
 use fseg_model::{Flow, IpProtocol};
 use fseg_openflow::{Action, FlowMod, Instruction};
 use kit::{Client, NODE, POLICY, SW1, SW2, SWITCHES, World, at};
@@ -101,16 +101,22 @@ fn a_connection_cut_at_any_message_converges() {
             "  - { id: x, from: sales, to: crm, services: [tcp/22] }\n  - { id: y, from: dev, to: crm, services: [tcp/23] }\ntests:",
         );
         let before = w.net.switches[&SW1].tables.len();
-        w.apply(&more);
+        let others = w.net.switches[&SW2].tables.len();
+        let answer = w.try_apply(&more, false);
         let cut = !w.connected.contains_key(&SW1);
         if cut {
             let now = w.net.switches[&SW1].tables.len();
             assert!([before, before + 2].contains(&now), "cut after {after}: a bundle is all or nothing");
+            // All other switches are as before, and it is when it is back.
+            assert!(matches!(answer, Answer::NotApplied(_)), "cut after {after}: {answer:?}");
+            assert_eq!(w.net.switches[&SW2].tables.len(), others);
             w.connect(SW1);
+            assert_eq!(w.net.switches[&SW1].tables.len(), before);
         } else {
+            assert!(matches!(answer, Answer::Applied(_)), "cut after {after}: {answer:?}");
             w.net.switch(SW1).cut_after = None;
         }
-        assert!(w.reaches(&anna, &crm, Flow::tcp(22)), "cut after {after}");
+        assert_eq!(w.reaches(&anna, &crm, Flow::tcp(22)), !cut, "cut after {after}");
         w.check();
     }
 }
@@ -134,10 +140,10 @@ fn a_refused_change_is_tried_again_later_each_time() {
     let (mut w, anna, crm) = story();
     w.net.switch(SW1).refuse_bundles = 3;
     let more = POLICY.replace("tests:", "  - { id: x, from: sales, to: crm, services: [tcp/22] }\ntests:");
-    let (file, text) = ("p".to_owned(), more);
-    let ticket = w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false });
+    let ticket = w.submit_policy(&more, ApplyOptions { partial: true, ..ApplyOptions::default() });
     // 1. It is not said to be in force there.
-    assert!(!w.answers.contains_key(&ticket));
+    let Some(Answer::Applied(applied)) = w.answers.remove(&ticket) else { panic!("{:?}", w.answers) };
+    assert_eq!(applied.unconfirmed, [kit::name("sw1")]);
     assert_eq!(w.said(EventKind::Switch).iter().filter(|m| m.contains("refused a change")).count(), 1);
     assert!(!w.reaches(&anna, &crm, Flow::tcp(22)));
     // 2. Each time it waits longer: refusals at 0, about 1 and about 3 seconds, success at about 7.
@@ -153,9 +159,8 @@ fn a_refused_change_is_tried_again_later_each_time() {
     }
     assert_eq!(tries.len(), 2, "{tries:?}");
     assert!(tries[0] < 15 && (15..=35).contains(&(tries[1] - tries[0])), "{tries:?}");
-    // 3. In the end it is there, and the operator was answered, at the latest when waiting is over.
+    // 3. In the end it is there.
     assert!(w.reaches(&anna, &crm, Flow::tcp(22)));
-    assert!(matches!(w.answers.get(&ticket), Some(Answer::Applied(_))));
     assert_eq!(status(&w, SW1), (LinkPhase::Up, 0));
     w.check();
 }
@@ -262,19 +267,29 @@ fn an_answer_waits_for_every_connected_switch() {
 }
 
 #[test]
-fn an_answer_waits_five_seconds_and_says_who_has_not_confirmed() {
-    let (mut w, ..) = story();
-    w.hold(SW2);
-    let text = POLICY.replace("tests:", "  - { id: x, from: sales, to: crm, services: [tcp/22] }\ntests:");
-    let ticket =
-        w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file: "p".into(), text, dry_run: false });
-    w.pass(Duration::from_secs(3));
-    assert!(!w.answers.contains_key(&ticket));
-    w.pass(Duration::from_secs(3));
-    let Some(Answer::Applied(applied)) = w.answers.remove(&ticket) else { panic!() };
-    assert_eq!(applied.unconfirmed, [kit::name("sw2")]);
-    w.release(SW2);
-    w.check();
+fn a_silent_switch_is_waited_for_five_seconds() {
+    let more = POLICY.replace("tests:", "  - { id: x, from: sales, to: crm, services: [tcp/22] }\ntests:");
+    for partial in [false, true] {
+        let (mut w, anna, crm) = story();
+        w.hold(SW2);
+        let ticket = w.submit_policy(&more, ApplyOptions { partial, ..ApplyOptions::default() });
+        w.pass(Duration::from_secs(3));
+        assert!(!w.answers.contains_key(&ticket));
+        w.pass(Duration::from_secs(3));
+        if partial {
+            // It goes on without it, and waits once more for the confirmation.
+            w.pass(Duration::from_secs(6));
+            let Some(Answer::Applied(applied)) = w.answers.remove(&ticket) else { panic!("{:?}", w.answers) };
+            assert_eq!(applied.unconfirmed, [kit::name("sw2")]);
+        } else {
+            let Some(Answer::NotApplied(not)) = w.answers.remove(&ticket) else { panic!("{:?}", w.answers) };
+            assert_eq!((not.version, not.undone), (1, false));
+            assert!(not.switches[0].1.contains("within 5 s"), "{not:?}");
+        }
+        w.release(SW2);
+        assert_eq!(w.reaches(&anna, &crm, Flow::tcp(22)), partial);
+        w.check();
+    }
 }
 
 #[test]
@@ -297,20 +312,17 @@ fn a_switch_that_never_confirms_is_not_flooded() {
 }
 
 #[test]
-fn an_answer_without_rows_waits_for_rows_that_are_under_way() {
+fn one_policy_at_a_time() {
     let (mut w, ..) = story();
     w.hold(SW2);
     let text = POLICY.replace("tests:", "  - { id: x, from: sales, to: crm, services: [tcp/22] }\ntests:");
-    let apply = |w: &mut World| {
-        let (file, text) = ("p".to_owned(), text.clone());
-        w.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false })
-    };
-    let first = apply(&mut w);
-    // The same once more changes no row, and yet is not in force before sw2 has the rows of the first.
-    let second = apply(&mut w);
-    assert!(!w.answers.contains_key(&first) && !w.answers.contains_key(&second));
+    let first = w.submit_policy(&text, ApplyOptions::default());
+    let second = w.submit_policy(&text, ApplyOptions::default());
+    let refused = w.answers.remove(&second);
+    assert!(matches!(&refused, Some(Answer::Refused(fseg_control::Refusal::Conflict(_)))), "{refused:?}");
+    assert!(!w.answers.contains_key(&first));
     w.release(SW2);
-    assert!(w.answers.contains_key(&first) && w.answers.contains_key(&second));
+    assert!(matches!(w.answers.remove(&first), Some(Answer::Applied(_))));
     w.check();
 }
 

@@ -29,6 +29,7 @@ mod lab;
 mod namespace;
 mod ovs;
 pub mod probe;
+pub mod relay;
 pub mod requirements;
 pub mod sandbox;
 pub mod story;

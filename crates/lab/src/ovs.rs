@@ -111,6 +111,11 @@ impl Ovs {
                 "ovsdb-server".to_owned(),
                 self.file("conf.db"),
                 format!("--remote=punix:{socket}"),
+                // As Debian's package starts it: managers, and what TLS needs for them, stand in the database.
+                "--remote=db:Open_vSwitch,Open_vSwitch,manager_options".to_owned(),
+                "--private-key=db:Open_vSwitch,SSL,private_key".to_owned(),
+                "--certificate=db:Open_vSwitch,SSL,certificate".to_owned(),
+                "--ca-cert=db:Open_vSwitch,SSL,ca_cert".to_owned(),
                 format!("--unixctl={}", self.file("db.ctl")),
                 format!("--pidfile={}", self.file("db.pid")),
                 format!("--log-file={}", self.file("db.log")),

@@ -22,7 +22,8 @@ impl Wall {
 }
 
 /// Monotonic time: milliseconds since the process started counting. For leases, sessions and timeouts: it never jumps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Mono(pub u64);
 
 impl Mono {

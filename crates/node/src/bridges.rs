@@ -1,16 +1,19 @@
 //! The bridges the node creates and owns, through their databases; and the node's own network device.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fseg_ovsdb::{BridgeSpec, Client, OvsdbError, PortSpec, Remote, ensure_bridge};
+use fseg_ovsdb::{BridgeSpec, Client, OvsdbError, PortSpec, Remote, ensure_bridge, ensure_tls};
 use futures::TryStreamExt;
 use rtnetlink::LinkUnspec;
 use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::config::BridgeConfig;
+use crate::core::Core;
 use crate::http::{Shutdown, stopped};
+use crate::trust::{EnrolError, Sharing, Trust, TrustError};
 
 const OWNER: &str = "fseg";
 const CALL: Duration = Duration::from_secs(10);
@@ -41,24 +44,72 @@ fn spec(config: &BridgeConfig) -> BridgeSpec {
     }
 }
 
-async fn ensure(config: &BridgeConfig) -> Result<(), OvsdbError> {
-    let remote: Remote = config.database.parse()?;
-    let client = Client::connect(&remote, CALL).await?;
-    for applied in ensure_bridge(&client, &spec(config), OWNER).await? {
-        if applied.is_change() {
-            info!(switch = %config.switch, "{applied}");
+/// What is needed to keep one bridge.
+pub struct Keeper {
+    /// The bridge.
+    pub bridge: BridgeConfig,
+    /// The switches that share its Open vSwitch.
+    pub sharing: Option<Sharing>,
+    /// For certificates that are issued.
+    pub core: Core,
+    /// Certificates.
+    pub trust: Arc<Trust>,
+}
+
+/// Why a bridge is not as it should be.
+#[derive(Debug, Error)]
+enum KeepError {
+    #[error("{0}")]
+    Ovsdb(#[from] OvsdbError),
+    #[error("{0}")]
+    Enrol(#[from] EnrolError),
+    #[error("{0}")]
+    Trust(#[from] TrustError),
+}
+
+impl Keeper {
+    async fn ensure(&self) -> Result<(), KeepError> {
+        let config = &self.bridge;
+        let remote: Remote = config.database.parse()?;
+        let tls = match (&remote, &self.sharing) {
+            (Remote::Ssl(..), Some(s)) => {
+                let named_after = s.dpids.first().copied().unwrap_or(config.dpid);
+                Some(self.trust.towards(named_after, self.core.clock.now().wall)?)
+            }
+            _ => None,
+        };
+        let client = Client::connect_with(&remote, CALL, tls.as_ref()).await?;
+        let by_tls = config.controllers.iter().any(|c| c.starts_with("ssl:"));
+        if let (Remote::Unix(_), true, Some(sharing)) = (&remote, by_tls, &self.sharing) {
+            // On this machine the node installs the switch's certificate itself.
+            let files = self.trust.installation(&self.core, sharing).await?;
+            if ensure_tls(&client, &files, OWNER).await? {
+                info!(switch = %config.switch, certificate = %files.certificate.display(), "the switch has a certificate");
+            }
         }
+        for applied in ensure_bridge(&client, &spec(config), OWNER).await? {
+            if applied.is_change() {
+                info!(switch = %config.switch, "{applied}");
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Keeps one bridge as the configuration says, also when its Open vSwitch is restarted or somebody changes it. `first`
 /// is told after the first try.
-pub async fn keep(config: BridgeConfig, shutdown: Shutdown, first: tokio::sync::oneshot::Sender<()>) {
+pub async fn keep(keeper: Keeper, shutdown: Shutdown, first: tokio::sync::oneshot::Sender<()>) {
+    let config = &keeper.bridge;
+    let mut again = keeper.trust.again();
     let mut first = Some(first);
     let mut said = None;
+    if config.database.starts_with("tcp:")
+        && !["tcp:127.", "tcp:[::1]"].iter().any(|near| config.database.starts_with(near))
+    {
+        warn!(switch = %config.switch, database = %config.database, "the switch's database is reached by plain TCP: whoever reaches it commands the switch; `fseg switch enroll` says how to use `ssl:`");
+    }
     loop {
-        let wait = match ensure(&config).await {
+        let wait = match keeper.ensure().await {
             Ok(()) => {
                 said = None;
                 LOOK_AGAIN
@@ -77,6 +128,8 @@ pub async fn keep(config: BridgeConfig, shutdown: Shutdown, first: tokio::sync::
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            // An error means that the node is going away, which the next arm tells too.
+            _ = again.changed() => {}
             () = stopped(shutdown.clone()) => return,
         }
     }

@@ -4,10 +4,12 @@
 //! change is committed once (group commit) before any of it is sent or said.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use fseg_admission::LoginStart;
 use fseg_control::{Answer, Change, Controller, Effect, Event, Input, Now, Presence, Ticket};
 use fseg_model::{Mono, Wall};
 use fseg_store::Store;
@@ -18,17 +20,20 @@ use tracing::{error, info};
 use crate::backlog::{Backlog, GivenUp};
 use crate::outlets::{Outgoing, Outlets};
 use crate::persist;
+use crate::proof::{Proofs, Readings};
+use crate::recording::Recording;
 
 /// How many inputs may wait. A sender waits for room, and with it the switch or person behind it.
 const WAITING: usize = 4096;
 /// How many inputs are taken together at most.
 const TOGETHER: usize = 512;
 
-type Question = Box<dyn FnOnce(&mut Controller, Now) + Send>;
+type Question = Box<dyn FnOnce(&Controller, Now) + Send>;
 type StoreJob = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
 enum Job {
     Input(Input),
+    Login { address: Ipv4Addr, account: String, answer: oneshot::Sender<Option<LoginStart>> },
     Ask(Question),
     Store(StoreJob),
 }
@@ -75,10 +80,17 @@ pub struct Core {
     next_ticket: Arc<AtomicU64>,
     /// The clocks.
     pub clock: Clock,
+    /// Proofs of switches.
+    pub proofs: Proofs,
     /// Where switches' messages go.
     pub outlets: Outlets,
     store_ok: Arc<AtomicBool>,
+    /// The domain names to look out for, as patterns.
+    pub domains: Domains,
 }
+
+/// Domain patterns of the policy in force.
+pub type Domains = Arc<RwLock<Vec<String>>>;
 
 impl Core {
     /// Starts the thread. `on_event` is called for everything that happens, `on_presence` when somebody came, went or got
@@ -89,15 +101,19 @@ impl Core {
         clock: Clock,
         on_event: Box<dyn Fn(&Event) + Send>,
         on_presence: Box<dyn Fn(&Presence) + Send>,
+        recording: Option<Recording>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, inbox) = mpsc::channel(WAITING);
+        let (proofs, readings) = Proofs::start(clock)?;
         let core = Self {
             jobs,
             waiters: Waiters::default(),
             next_ticket: Arc::default(),
             clock,
+            proofs,
             outlets: Outlets::default(),
             store_ok: Arc::new(AtomicBool::new(true)),
+            domains: Domains::default(),
         };
         let worker = Worker {
             controller,
@@ -106,9 +122,12 @@ impl Core {
             on_event,
             on_presence,
             waiters: core.waiters.clone(),
+            readings,
             outlets: core.outlets.clone(),
             store_ok: core.store_ok.clone(),
+            domains: core.domains.clone(),
             backlog: Backlog::default(),
+            recording,
         };
         let thread = std::thread::Builder::new().name("core".into()).spawn(move || worker.run(inbox))?;
         Ok((core, thread))
@@ -135,10 +154,17 @@ impl Core {
         rx.await.unwrap_or(Err(NoAnswer::Stopping))
     }
 
-    /// Asks the controller something.
+    /// Takes up a login: which hash to check the password against; `None` when nobody is known at that address.
+    pub async fn login_start(&self, address: Ipv4Addr, account: String) -> Result<Option<LoginStart>, NoAnswer> {
+        let (answer, rx) = oneshot::channel();
+        self.jobs.send(Job::Login { address, account, answer }).await.map_err(|_| NoAnswer::Stopping)?;
+        rx.await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Asks the controller something. What changes it comes in as an input, so that recordings have it.
     pub async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Controller, Now) -> T + Send + 'static,
+        question: impl FnOnce(&Controller, Now) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let (tx, rx) = oneshot::channel();
         let job: Question = Box::new(move |controller, now| {
@@ -177,9 +203,12 @@ struct Worker {
     on_event: Box<dyn Fn(&Event) + Send>,
     on_presence: Box<dyn Fn(&Presence) + Send>,
     waiters: Waiters,
+    readings: Readings,
     outlets: Outlets,
     store_ok: Arc<AtomicBool>,
+    domains: Domains,
     backlog: Backlog,
+    recording: Option<Recording>,
 }
 
 impl Worker {
@@ -190,21 +219,40 @@ impl Worker {
             let mut questions = Vec::new();
             for job in jobs.drain(..) {
                 match job {
-                    Job::Input(input) => self.controller.handle(input, self.clock.now()),
+                    Job::Input(input) => self.handle(input),
+                    Job::Login { address, account, answer } => {
+                        let now = self.clock.now();
+                        if let Some(recording) = &mut self.recording {
+                            recording.login_start(address, &account, now);
+                        }
+                        // The asker may be gone; an attempt that nobody finishes counts as a wrong password for a while.
+                        let _ = answer.send(self.controller.login_start(address, &account, now));
+                    }
                     Job::Ask(question) => questions.push(question),
                     Job::Store(job) => job(self.store.as_mut()),
                 }
             }
             self.carry_out();
             for question in questions {
-                question(&mut self.controller, self.clock.now());
+                question(&self.controller, self.clock.now());
             }
         }
         info!("the controller has stopped");
     }
 
+    fn handle(&mut self, input: Input) {
+        let now = self.clock.now();
+        if let Some(recording) = &mut self.recording {
+            recording.input(&input, now);
+        }
+        self.controller.handle(input, now);
+    }
+
     fn carry_out(&mut self) {
         let effects = self.controller.flush();
+        if let Some(recording) = &mut self.recording {
+            recording.flushed(&effects);
+        }
         // Nothing new to write: what waits may be due. Until it is written nothing is acknowledged, for what is said now
         // may rest on it: a confirmed login, a repeated request for an address.
         let mut durable = matches!(effects.first(), Some(Effect::Commit(_))) || self.commit(vec![]);
@@ -221,7 +269,11 @@ impl Worker {
                 }
                 Effect::Answer(ticket, answer) => answers.push((ticket, answer)),
                 Effect::Event(event) => (self.on_event)(&event),
+                Effect::Domains(patterns) => {
+                    *self.domains.write().unwrap_or_else(PoisonError::into_inner) = patterns;
+                }
                 Effect::Presence(presence) => (self.on_presence)(&presence),
+                Effect::Tables(tables) => self.readings.offer(*tables),
             }
         }
         self.outlets.deliver(outgoing);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fseg_node::config::NodeConfig;
+use fseg_node::recording::RecordTo;
 use fseg_yaml::Source;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,6 +22,12 @@ struct Arguments {
     /// Check the configuration and exit: 0 when it is right, 2 when it is not.
     #[arg(long)]
     check_config: bool,
+    /// Record everything that comes in, for `fseg replay`; a former file becomes FILE.1.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// The most the recording may have, in MiB; then it ends.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    record_limit: u32,
     /// Write the log as JSON, one event a line.
     #[arg(long)]
     json_log: bool,
@@ -62,6 +69,8 @@ fn main() -> ExitCode {
     } else {
         log.with_ansi(std::io::stderr().is_terminal()).init();
     }
+    let record =
+        arguments.record.map(|file| RecordTo { file, limit: u64::from(arguments.record_limit) * (1 << 20) });
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -82,7 +91,7 @@ fn main() -> ExitCode {
             }
             let _ = signals.send(true); // nobody listens any more: we are stopping already
         });
-        match fseg_node::run::run(config, stop).await {
+        match fseg_node::run::run(config, record, stop).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
                 eprintln!("fsegd: {e}");

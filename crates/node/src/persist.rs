@@ -1,7 +1,7 @@
 //! Records of the controller as rows of the store, and back.
 
 use fseg_control::{Change, NumberKind, Record, RecordKey};
-use fseg_model::{Location, PortNo};
+use fseg_model::{EndpointId, Location, PortNo};
 use fseg_store::{AuditEntry, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ fn place(key: &RecordKey) -> (Table, String) {
         RecordKey::Device(name) => (Table::Device, name.to_string()),
         RecordKey::Policy(version) => (Table::Policy, format!("{version:010}")),
         RecordKey::Class(id) => (Table::Class, id.get().to_string()),
+        RecordKey::Learned(address) => (Table::Meta, format!("learned/{address}")),
+        RecordKey::Memberships(endpoint) => (Table::Meta, format!("streams/{endpoint}")),
+        RecordKey::LastPlace(endpoint) => (Table::Meta, format!("place/{endpoint}")),
         RecordKey::Usage(permit) => (Table::Meta, format!("usage/{permit}")),
         RecordKey::Neighbour(place, address) => {
             (Table::Meta, format!("neighbour/{}/{}/{address}", place.switch, place.port.0))
@@ -58,6 +61,9 @@ pub fn to_store(change: &Change) -> fseg_store::Change {
                 Record::Policy(p) => text(p),
                 Record::Class(c) => text(c),
                 Record::Neighbour { mac, .. } => text(mac),
+                Record::Learned(l) => text(l),
+                Record::Memberships { groups, .. } => text(groups),
+                Record::LastPlace { place, .. } => text(place),
                 Record::Usage { usage, .. } => text(usage),
                 Record::Number { number, .. } => json!(number),
             };
@@ -112,13 +118,22 @@ pub fn from_store(row: fseg_store::Record) -> Result<Option<Record>, Unreadable>
                 let place = Location { switch, port: PortNo(port) };
                 Record::Neighbour { place, address, mac: read(value).map_err(bad)? }
             }
+            Some(("learned", _)) => Record::Learned(read(value).map_err(bad)?),
+            Some(("streams", id)) => {
+                let endpoint = id.parse().map(EndpointId).map_err(|_| bad("expected streams/NUMBER".into()))?;
+                Record::Memberships { endpoint, groups: read(value).map_err(bad)? }
+            }
+            Some(("place", id)) => {
+                let endpoint = id.parse().map(EndpointId).map_err(|_| bad("expected place/NUMBER".into()))?;
+                Record::LastPlace { endpoint, place: read(value).map_err(bad)? }
+            }
             Some(("usage", permit)) => {
                 let permit = permit.parse().map_err(|_| bad("expected usage/NUMBER".into()))?;
                 Record::Usage { permit, usage: read(value).map_err(bad)? }
             }
             _ => return Ok(None),
         },
-        Table::Token | Table::Rule => return Ok(None),
+        Table::Token | Table::Certificate | Table::Rule => return Ok(None),
     };
     Ok(Some(record))
 }

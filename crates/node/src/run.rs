@@ -16,14 +16,16 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::bridges;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Transport};
 use crate::core::{Clock, Core};
 use crate::dns::{self, DnsConfig};
 use crate::http::{self, Shutdown, TlsIdentity, TlsSource, stopped};
 use crate::persist;
 use crate::portal::{self, PortalConfig};
-use crate::service::{EventLog, Node, NodeNames, Tokens};
+use crate::recording::{RecordError, RecordTo, Recording};
+use crate::service::{EventLog, Node, NodeNames, Resolving, Tokens};
 use crate::switches;
+use crate::trust::{Trust, TrustError};
 
 /// Why the node does not start.
 #[derive(Debug, Error)]
@@ -53,9 +55,15 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Certificates of switches.
+    #[error("{0}")]
+    Trust(#[from] TrustError),
     /// The API's certificate.
     #[error("{0}")]
     Tls(#[from] http::TlsError),
+    /// The recording.
+    #[error("{0}")]
+    Record(#[from] RecordError),
     /// The node's own device.
     #[error("{0}")]
     Device(#[from] bridges::DeviceError),
@@ -68,8 +76,8 @@ fn listen(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
     |error| StartError::Listen { what: what.into(), error }
 }
 
-/// Runs the node until `shutdown` says stop. Traffic goes on after that: the switches keep their tables.
-pub async fn run(config: NodeConfig, stop: watch::Sender<bool>) -> Result<(), StartError> {
+/// Runs the node until `stop` says so, recording what comes in where that is wanted. Traffic goes on after that: the switches keep their tables.
+pub async fn run(config: NodeConfig, record: Option<RecordTo>, stop: watch::Sender<bool>) -> Result<(), StartError> {
     let shutdown = stop.subscribe();
     prepare(&config.state)?;
     let mut store = SqliteStore::open(&config.state.join("fseg.db"))?;
@@ -78,13 +86,20 @@ pub async fn run(config: NodeConfig, stop: watch::Sender<bool>) -> Result<(), St
     for name in unreadable {
         warn!(token = name, "a stored token cannot be read and is not accepted");
     }
+    let clock = Clock::start();
+    let (trust, unreadable) = Trust::open(&config.state, &rows, clock.now().wall)?;
+    let trust = Arc::new(trust);
+    for serial in unreadable {
+        warn!(serial, "a stored certificate cannot be read and does not count; enrol that switch again");
+    }
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {
         records.extend(persist::from_store(row)?);
     }
     info!(records = records.len(), "committed state is loaded");
-    let clock = Clock::start();
-    let controller = Controller::new(config.site.clone(), records, clock.now())?;
+    let begun = clock.now();
+    let recording = record.map(|to| Recording::begin(to, &config.site, &records, begun)).transpose()?;
+    let controller = Controller::new(config.site.clone(), records, begun)?;
     let has_policy = controller.policy_version().is_some();
     let events = Arc::new(EventLog::default());
     let names = Arc::new(NodeNames::default());
@@ -95,16 +110,32 @@ pub async fn run(config: NodeConfig, stop: watch::Sender<bool>) -> Result<(), St
         clock,
         Box::new(move |e| on_event.add(e)),
         Box::new(move |p| on_presence.change(p)),
+        recording,
     )
     .map_err(|error| StartError::System { what: "the controller's thread".into(), error })?;
-    let node = Node { core: core.clone(), events, tokens: Arc::new(tokens), name: config.site.site.as_str().into() };
+    let node = Node {
+        core: core.clone(),
+        events,
+        tokens: Arc::new(tokens),
+        trust: trust.clone(),
+        config: Arc::new(config.clone()),
+        name: config.site.site.as_str().into(),
+    };
 
     let mut tasks = JoinSet::new();
-    for address in &config.openflow {
+    for openflow in &config.openflow {
+        let address = openflow.address;
         let listener = TcpListener::bind(address).await.map_err(listen(format!("{address} for switches")))?;
         let dpids: Vec<_> = config.site.switches.iter().map(|s| s.dpid).collect();
         let known = Arc::new(move |dpid| dpids.contains(&dpid));
-        tasks.spawn(switches::serve(listener, core.clone(), known, shutdown.clone()));
+        let transport = match openflow.transport {
+            Transport::Tls => switches::Transport::Tls(trust.clone()),
+            Transport::Tcp => {
+                warn!(%address, "switches connect by plain TCP here: whoever reaches this address can say that it is a switch");
+                switches::Transport::Plain(trust.clone())
+            }
+        };
+        tasks.spawn(switches::serve(listener, transport, core.clone(), known, shutdown.clone()));
     }
     let unix = http::bind_unix(&config.api_unix).map_err(listen(config.api_unix.display().to_string()))?;
     tasks.spawn(http::serve_unix(unix, Arc::new(node.clone()), shutdown.clone()));
@@ -119,12 +150,16 @@ pub async fn run(config: NodeConfig, stop: watch::Sender<bool>) -> Result<(), St
         tasks.spawn(http::serve_tls(listener, tls.config, Arc::new(node.clone()), shutdown.clone()));
     }
     tasks.spawn(ticks(core.clone(), shutdown.clone()));
+    let proved = config.site.switches.iter().map(|s| s.dpid).collect();
+    tasks.spawn(crate::proof::keep(core.clone(), proved, shutdown.clone()));
 
     let mut firsts = Vec::new();
     for bridge in config.bridges.clone() {
         let (tx, rx) = oneshot::channel();
         firsts.push(rx);
-        tasks.spawn(bridges::keep(bridge, shutdown.clone(), tx));
+        let sharing = config.sharing(&bridge.switch);
+        let keeper = bridges::Keeper { bridge, sharing, core: core.clone(), trust: trust.clone() };
+        tasks.spawn(bridges::keep(keeper, shutdown.clone(), tx));
     }
     for first in firsts {
         let _ = first.await; // a bridge that could not be made says so itself, and is tried again
@@ -206,7 +241,8 @@ async fn serve_endpoints(
         portal: router,
         upstreams: config.upstream.clone(),
     };
-    tasks.spawn(dns::serve(udp, tcp, names, dns, shutdown.clone()));
+    let resolving = Arc::new(Resolving::new(names, node.core.clone()));
+    tasks.spawn(dns::serve(udp, tcp, resolving, dns, shutdown.clone()));
     Ok(())
 }
 
@@ -234,8 +270,14 @@ async fn first_policy(core: &Core, path: &Path) {
         Ok(text) => text,
         Err(e) => return error!(file, error = %e, "the first policy cannot be read; nothing is permitted"),
     };
-    let input =
-        |ticket| Input::ApplyPolicy { ticket, who: "configuration".into(), file: file.clone(), text, dry_run: false };
+    let input = |ticket| Input::ApplyPolicy {
+        ticket,
+        who: "configuration".into(),
+        file: file.clone(),
+        text,
+        dry_run: false,
+        options: fseg_control::ApplyOptions::default(),
+    };
     match core.submit(input).await {
         Ok(fseg_control::Answer::Applied(a)) => info!(file, version = a.version, "the first policy is in force"),
         Ok(other) => error!(file, answer = ?other, "the first policy is refused; nothing is permitted"),

@@ -1,4 +1,5 @@
-//! OpenFlow connections: one task each, in which reading and writing do not wait for each other, bounded both ways.
+//! OpenFlow connections: one task each, in which reading and writing do not wait for each other, bounded both ways. Over
+//! TLS a switch shows its certificate before it says anything, and is that switch only.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,18 +11,23 @@ use fseg_control::Input;
 use fseg_model::Dpid;
 use fseg_openflow::session::{self, Session, SessionConfig};
 use fseg_openflow::{Body, Framer, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::core::{Core, NoAnswer};
-use crate::http::{Shutdown, stopped};
+use crate::http::{Shutdown, Slot, Slots, stopped};
 use crate::outlets::{Feed, Outlet};
+use crate::trust::{Enrolment, Refused, Trust};
 
 /// Connections that have not said which switch they are. Of those that have there is one for each switch of the site.
 const HANDSHAKES: usize = 256;
+/// The same from one address, so that no machine keeps the others out.
+const HANDSHAKES_EACH: usize = 64;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How many of the session's own messages may wait to be written: answers to echo requests, mostly, of at most 64 KiB.
 /// Only who asks that often without reading the answers is no longer read.
 const OWN: usize = 16;
@@ -34,9 +40,32 @@ static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
 type Known = Arc<dyn Fn(Dpid) -> bool + Send + Sync>;
 
+/// How switches connect.
+#[derive(Clone)]
+pub enum Transport {
+    /// With a certificate.
+    Tls(Arc<Trust>),
+    /// As anybody. The refusals and who is connected are noted all the same.
+    Plain(Arc<Trust>),
+}
+
+impl Transport {
+    fn trust(&self) -> &Arc<Trust> {
+        let (Self::Tls(trust) | Self::Plain(trust)) = self;
+        trust
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tls(_) => "tls",
+            Self::Plain(_) => "tcp",
+        }
+    }
+}
+
 /// Serves switches until told to stop. `known` says which datapath ids are part of the site.
-pub async fn serve(listener: TcpListener, core: Core, known: Known, shutdown: Shutdown) {
-    let room = Arc::new(Semaphore::new(HANDSHAKES));
+pub async fn serve(listener: TcpListener, transport: Transport, core: Core, known: Known, shutdown: Shutdown) {
+    let room = Slots::new(HANDSHAKES, HANDSHAKES_EACH);
     loop {
         let accepted = tokio::select! {
             a = listener.accept() => a,
@@ -50,71 +79,139 @@ pub async fn serve(listener: TcpListener, core: Core, known: Known, shutdown: Sh
                 continue;
             }
         };
-        let Ok(permit) = room.clone().try_acquire_owned() else {
-            warn!(%peer, "too many switch connections at a time; refused");
+        let Some(slot) = room.take(peer.ip()) else {
+            let reason = "too many switch connections at a time; refused";
+            if transport.trust().refused(core.clock.now().wall, peer, reason) {
+                warn!(%peer, "{reason}");
+            }
             continue;
         };
-        let (core, known, shutdown) = (core.clone(), known.clone(), shutdown.clone());
+        let (transport, core, known, shutdown) = (transport.clone(), core.clone(), known.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = connection(stream, peer, core, known, permit) => {}
+                () = greet(stream, peer, transport, core, known, slot) => {}
                 () = stopped(shutdown) => {}
             }
         });
     }
 }
 
-async fn connection(mut stream: TcpStream, peer: SocketAddr, core: Core, known: Known, permit: OwnedSemaphorePermit) {
+/// From the connection to the first message: the handshake, if there is one.
+async fn greet(stream: TcpStream, peer: SocketAddr, transport: Transport, core: Core, known: Known, slot: Slot) {
     let _ = stream.set_nodelay(true); // only a matter of speed
+    let shaken = match &transport {
+        Transport::Plain(_) => {
+            let (from, to) = stream.into_split();
+            return connection(from, to, Visitor { peer, transport, enrolment: None }, core, known, slot).await;
+        }
+        Transport::Tls(trust) => match tokio::time::timeout(HANDSHAKE, shake(trust, stream, &core)).await {
+            Ok(shaken) => shaken,
+            Err(_) => Err(Refused::Handshake(format!("it took longer than {} s", HANDSHAKE.as_secs()))),
+        },
+    };
+    match shaken {
+        Ok((stream, enrolment)) => {
+            let (from, to) = tokio::io::split(stream);
+            let visitor = Visitor { peer, transport, enrolment: Some(enrolment) };
+            connection(from, to, visitor, core, known, slot).await;
+        }
+        Err(refused) => turn_away(&transport, &core, peer, &refused.to_string()),
+    }
+}
+
+type Shaken = (tokio_rustls::server::TlsStream<TcpStream>, Enrolment);
+
+async fn shake(trust: &Arc<Trust>, stream: TcpStream, core: &Core) -> Result<Shaken, Refused> {
+    let handshake = trust.handshake(core.clock.now().wall).map_err(|e| Refused::Handshake(e.to_string()))?;
+    let accepted = TlsAcceptor::from(handshake.config.clone()).accept(stream).await;
+    let stream = accepted.map_err(|e| handshake.explain(&e))?;
+    Ok((stream, handshake.enrolment()?))
+}
+
+/// Says that a connection was not a switch's; the same again not each time.
+fn turn_away(transport: &Transport, core: &Core, peer: SocketAddr, reason: &str) {
+    if transport.trust().refused(core.clock.now().wall, peer, reason) {
+        warn!(%peer, reason, "a connection ended before it was a switch's");
+    } else {
+        debug!(%peer, reason, "a connection ended before it was a switch's");
+    }
+}
+
+/// Who is at the other end.
+struct Visitor {
+    peer: SocketAddr,
+    transport: Transport,
+    /// The switch's certificate, over TLS.
+    enrolment: Option<Enrolment>,
+}
+
+async fn connection(
+    from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin,
+    visitor: Visitor,
+    core: Core,
+    known: Known,
+    slot: Slot,
+) {
     let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
-    let (outlet, feed) = Outlet::new(number, peer);
+    let (outlet, feed) = Outlet::new(number, visitor.peer);
     let (own, own_feed) = mpsc::channel(OWN);
-    let (from, to) = stream.split();
     let mut reading = Reading {
-        peer,
+        visitor: &visitor,
         number,
         core: &core,
         known,
         own,
-        waiting: Some((outlet, permit)),
+        waiting: Some((outlet, slot)),
         dpid: None,
         session: Session::new(core.clock.now().mono.0, SessionConfig::default()),
     };
     let Feed { batches, cut } = feed;
+    let revoked = async {
+        match &visitor.enrolment {
+            Some(e) => visitor.transport.trust().ended(&e.fingerprint).await.to_string(),
+            None => std::future::pending().await,
+        }
+    };
     let why = tokio::select! {
         biased; // so that the reader's reason counts when it gives up and takes the rest with it
         why = reading.run(from) => why,
         // Before the switch is known the outlet's end means that the reader is about to say why.
         _ = cut => "it did not take its messages in time".into(),
+        why = revoked => why,
         why = write(to, own_feed, batches) => why,
     };
+    let peer = visitor.peer;
     match reading.dpid {
         Some(dpid) => {
             info!(%dpid, %peer, reason = %why, "switch disconnected");
             core.outlets.disconnect(dpid, number);
+            if core.outlets.peer(dpid).is_none() {
+                visitor.transport.trust().connected(dpid, None);
+            }
             // When the core is gone nobody needs to know.
             let _ = core.input(Input::Disconnected { dpid, connection: number }).await;
         }
-        None => warn!(%peer, reason = %why, "a connection ended before it was a switch's"),
+        None => turn_away(&visitor.transport, &core, peer, &why),
     }
 }
 
 /// The reading side, which leads: it holds the session and speaks to the controller.
 struct Reading<'a> {
-    peer: SocketAddr,
+    visitor: &'a Visitor,
     number: u64,
     core: &'a Core,
     known: Known,
     own: mpsc::Sender<Vec<u8>>,
     /// What a connection holds until it is known which switch it is.
-    waiting: Option<(Outlet, OwnedSemaphorePermit)>,
+    waiting: Option<(Outlet, Slot)>,
     dpid: Option<Dpid>,
     session: (Session, Vec<session::Effect>),
 }
 
 impl Reading<'_> {
     /// Runs until the connection must end, and says why.
-    async fn run(&mut self, mut from: ReadHalf<'_>) -> String {
+    async fn run(&mut self, mut from: impl AsyncRead + Unpin) -> String {
         let core = self.core;
         let now = || core.clock.now().mono.0;
         let mut framer = Framer::new();
@@ -139,7 +236,7 @@ impl Reading<'_> {
                                 Ok(Some(bytes)) => match Message::decode(bytes) {
                                     Ok(message) => session::Input::Message(message),
                                     Err(error) => {
-                                        debug!(peer = %self.peer, %error, "a message was not understood");
+                                        debug!(peer = %self.visitor.peer, %error, "a message was not understood");
                                         session::Input::Undecodable { bytes: bytes.to_vec(), error }
                                     }
                                 },
@@ -169,13 +266,22 @@ impl Reading<'_> {
                 if !(self.known)(dpid) {
                     return Err(format!("datapath id {dpid} is not in this node's configuration"));
                 }
-                let Some((outlet, _permit)) = self.waiting.take() else { return Ok(()) };
+                if let Some(enrolment) = &self.visitor.enrolment {
+                    enrolment.check(dpid).map_err(|e| e.to_string())?;
+                }
+                let Some((outlet, _slot)) = self.waiting.take() else { return Ok(()) };
                 self.core
                     .outlets
                     .claim(dpid, outlet)
                     .map_err(|first| format!("datapath id {dpid} is connected already from {first}; refused"))?;
                 self.dpid = Some(dpid);
-                info!(%dpid, peer = %self.peer, "switch connected");
+                let (peer, transport) = (self.visitor.peer, self.visitor.transport.name());
+                info!(%dpid, %peer, transport, "switch connected");
+                let trust = self.visitor.transport.trust();
+                trust.connected(dpid, Some(transport));
+                if let Some(enrolment) = &self.visitor.enrolment {
+                    trust.used(self.core, enrolment).await;
+                }
                 Input::Connected { dpid, connection: self.number }
             }
             session::Effect::Deliver(message) => {
@@ -193,14 +299,18 @@ impl Reading<'_> {
 
 /// The writing side: the session's own messages first, then the controller's. Runs until the switch takes no more, and
 /// says why.
-async fn write(to: WriteHalf<'_>, own: mpsc::Receiver<Vec<u8>>, batches: mpsc::Receiver<Vec<Message>>) -> String {
+async fn write(
+    to: impl AsyncWrite + Unpin,
+    own: mpsc::Receiver<Vec<u8>>,
+    batches: mpsc::Receiver<Vec<Message>>,
+) -> String {
     match pass_on(to, own, batches).await {
         Err(why) => why,
     }
 }
 
 async fn pass_on(
-    mut to: WriteHalf<'_>,
+    mut to: impl AsyncWrite + Unpin,
     mut own: mpsc::Receiver<Vec<u8>>,
     mut batches: mpsc::Receiver<Vec<Message>>,
 ) -> Result<Infallible, String> {
@@ -226,16 +336,21 @@ async fn pass_on(
     }
 }
 
-async fn send(to: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), String> {
+async fn send(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), String> {
+    let stuck = || format!("it did not read what it was sent for {} s", STUCK.as_secs());
     while !bytes.is_empty() {
         match tokio::time::timeout(STUCK, to.write(bytes)).await {
             Ok(Ok(0)) => return Err("it takes nothing any more".into()),
             Ok(Ok(n)) => bytes = bytes.get(n..).unwrap_or_default(),
             Ok(Err(e)) => return Err(e.to_string()),
-            Err(_) => return Err(format!("it did not read what it was sent for {} s", STUCK.as_secs())),
+            Err(_) => return Err(stuck()),
         }
     }
-    Ok(())
+    // TLS keeps back what the socket did not take at once.
+    match tokio::time::timeout(STUCK, to.flush()).await {
+        Ok(flushed) => flushed.map_err(|e| e.to_string()),
+        Err(_) => Err(stuck()),
+    }
 }
 
 #[cfg(test)]

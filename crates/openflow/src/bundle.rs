@@ -62,7 +62,7 @@ impl BundleControl {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let (bundle_id, type_) = (reader.u32("bundle id")?, reader.u16("bundle control type")?);
         let control = BundleControl { bundle_id, type_, flags: reader.u16("bundle flags")? };
-        reader.rest(); // properties, of which only experimenters' exist
+        reader.rest(); // properties, of which only experimenters' exist, in the form of 1.4
         Ok(control)
     }
 }
@@ -94,11 +94,26 @@ impl BundleAdd {
         peek.skip(2, "message within a bundle")?;
         let length = usize::from(peek.u16("message within a bundle")?);
         let mut inner = reader.sub(length, "message within a bundle")?;
-        reader.rest(); // properties, of which only experimenters' exist
+        reader.rest(); // properties, of which only experimenters' exist, in the form of 1.4
         // A bundle within the bundle stays undecoded, so that nothing nests.
         let message = Box::new(message::decode(&mut inner, true)?);
         Ok(BundleAdd { bundle_id, flags, message })
     }
+}
+
+/// Whether no properties follow. A message with properties stays as it came.
+pub(crate) fn is_plain_control(reader: &Reader<'_>) -> bool {
+    reader.left() <= 8
+}
+
+/// Whether no properties follow the message that is added.
+pub(crate) fn is_plain_add(reader: &Reader<'_>) -> bool {
+    let mut peek = reader.clone();
+    if peek.skip(10, "bundle").is_err() {
+        return true;
+    }
+    let length = peek.u16("message within a bundle").map_or(0, usize::from);
+    reader.left() <= 8 + length.next_multiple_of(8)
 }
 
 /// A bundle message in OpenFlow 1.4's own form (wire version 0x05), for a peer that agreed on 1.4 for this purpose:

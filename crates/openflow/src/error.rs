@@ -55,13 +55,13 @@ pub enum DecodeError {
         /// The version byte of the header.
         found: u8,
     },
-    /// A value that needs more than the 128 bits this library keeps.
-    #[error("{what} at byte {at} holds a value wider than 128 bits")]
-    TooWide {
-        /// What carries the value.
-        what: &'static str,
-        /// Offset in bytes.
+    /// More fields in a match than there are fields in any standard: to read them would only cost time.
+    #[error("the match at byte {at} has more than {limit} fields")]
+    TooMany {
+        /// Offset of the field too many, in bytes.
         at: usize,
+        /// The limit.
+        limit: usize,
     },
     /// Actions nested deeper than any sensible switch accepts.
     #[error("actions at byte {at} are nested deeper than {limit} levels")]

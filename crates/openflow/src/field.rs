@@ -251,7 +251,7 @@ fields! {
     /// Hash computed by the datapath.
     DpHash = (N1, 35, 4, 32) "dp_hash" "dp_hash" "NXM_NX_DP_HASH" Hexadecimal;
     /// Recirculation id of the datapath.
-    RecircId = (N1, 36, 4, 32) "recirc_id" "recirc_id" "NXM_NX_RECIRC_ID" Decimal;
+    RecircId = (N1, 36, 4, 32) "recirc_id" "recirc_id" "NXM_NX_RECIRC_ID" Hexadecimal;
     /// The output port in the action set (ONF experimenter field in OpenFlow 1.3).
     ActsetOutput = (CLASS_EXPERIMENTER, 43, 4, 32) "actset_output" "actset_output" "ONFOXM_ET_ACTSET_OUTPUT" Port;
     /// Ingress port in 16 bits, as Nicira's older code has it: only in subfields.

@@ -29,17 +29,29 @@ pub enum GroupType {
     Indirect,
     /// The first that is alive.
     FastFailover,
+    /// An experimenter's, from 128, or one of a later version.
+    Other(u8),
 }
 
 impl GroupType {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
-        let at = reader.at();
-        match reader.u8("group type")? {
-            0 => Ok(GroupType::All),
-            1 => Ok(GroupType::Select),
-            2 => Ok(GroupType::Indirect),
-            3 => Ok(GroupType::FastFailover),
-            other => Err(DecodeError::Unknown { what: "group type", at, value: other.into() }),
+        Ok(match reader.u8("group type")? {
+            0 => GroupType::All,
+            1 => GroupType::Select,
+            2 => GroupType::Indirect,
+            3 => GroupType::FastFailover,
+            other => GroupType::Other(other),
+        })
+    }
+
+    /// Its number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            GroupType::All => 0,
+            GroupType::Select => 1,
+            GroupType::Indirect => 2,
+            GroupType::FastFailover => 3,
+            GroupType::Other(number) => number,
         }
     }
 }
@@ -113,7 +125,7 @@ pub struct GroupMod {
 impl GroupMod {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.u16(self.command as u16);
-        out.u8(self.type_ as u8);
+        out.u8(self.type_.number());
         out.zeros(1);
         out.u32(self.group_id);
         self.buckets.iter().for_each(|bucket| bucket.encode(out));
@@ -148,7 +160,7 @@ impl GroupDesc {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.u16(0);
-        out.u8(self.type_ as u8);
+        out.u8(self.type_.number());
         out.zeros(1);
         out.u32(self.group_id);
         self.buckets.iter().for_each(|bucket| bucket.encode(out));

@@ -32,19 +32,24 @@ pub mod meter;
 pub mod multipart;
 pub mod nicira;
 pub mod oxm;
+pub mod packed;
 pub mod packet;
 pub mod port;
+pub mod property;
 pub mod queue;
+pub mod roles;
 pub mod session;
+pub mod simulate;
 pub mod subfield;
 pub mod switch;
 pub mod table;
 mod text;
+pub mod transactions;
 mod wire;
 
 pub use action::{
-    Action, ControllerAction, CtAction, CtZone, LearnAction, LearnDestination, LearnSource, LearnSpec, NatAction,
-    NatKind,
+    Action, ControllerAction, CtAction, CtZone, LearnAction, LearnDestination, LearnSource, LearnSpec, MembersAction,
+    MultipathAction, NatAction, NatKind, SampleDirection,
 };
 pub use bundle::{BundleAdd, BundleControl};
 pub use error::DecodeError;
@@ -56,10 +61,13 @@ pub use instruction::Instruction;
 pub use message::{Body, ErrorMessage, Experimenter, Message};
 pub use meter::{Band, MeterCommand, MeterMod};
 pub use multipart::{Aggregate, Answer, FlowQuery, MultipartReply, MultipartRequest, Query};
-pub use oxm::{Match, Value};
+pub use oxm::{Match, UnnamedField, Value};
 pub use packet::{NxPacketIn2, PacketIn, PacketOut};
 pub use port::{Port, PortMod, PortReason, PortStats, PortStatus};
+pub use property::UnknownProperty;
+pub use roles::{RoleClaim, RoleOutcome};
 pub use session::{CloseReason, Effect, Input, Session, SessionConfig};
 pub use subfield::Subfield;
-pub use switch::{AsyncConfig, Features, Hello, Role, RoleMessage, SwitchConfig};
+pub use switch::{AsyncConfig, Features, Hello, Role, RoleMessage, RoleStatus, SwitchConfig};
 pub use text::{TextError, parse_flow, parse_match};
+pub use transactions::{Outcome, TooManyOpen, Transactions};

@@ -22,7 +22,7 @@ use crate::nicira::{CtFlush, TlvTable, TlvTableMod};
 use crate::packet::{NxPacketIn2, PacketIn, PacketOut};
 use crate::port::{PortMod, PortStatus};
 use crate::queue::QueueConfig;
-use crate::switch::{AsyncConfig, Features, Hello, RoleMessage, SwitchConfig};
+use crate::switch::{AsyncConfig, Features, Hello, RoleMessage, RoleStatus, SwitchConfig};
 use crate::table::TableMod;
 use crate::wire::{Reader, Result, Writer};
 
@@ -106,6 +106,8 @@ pub enum Body {
     SetAsync(AsyncConfig),
     /// Adds, changes or deletes a meter.
     MeterMod(MeterMod),
+    /// The switch changed this controller's role.
+    RoleStatus(RoleStatus),
     /// Opens, closes, commits or discards a bundle.
     BundleControl(BundleControl),
     /// Adds a message to a bundle.
@@ -148,7 +150,7 @@ pub struct ErrorMessage {
     pub data: Vec<u8>,
 }
 
-/// `OFPT_EXPERIMENTER`.
+/// `OFPT_EXPERIMENTER`, and the body of an experimenter's multipart messages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Experimenter {
     /// Whose.
@@ -157,6 +159,21 @@ pub struct Experimenter {
     pub exp_type: u32,
     /// What it says.
     pub data: Vec<u8>,
+}
+
+impl Experimenter {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        experimenter(out, self.experimenter, self.exp_type);
+        out.bytes(&self.data);
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Experimenter {
+            experimenter: reader.u32("experimenter")?,
+            exp_type: reader.u32("experimenter type")?,
+            data: reader.rest().to_vec(),
+        })
+    }
 }
 
 /// A message that does not fit into OpenFlow's 16-bit length.
@@ -242,6 +259,9 @@ pub(crate) fn decode(reader: &mut Reader<'_>, nested: bool) -> Result<Message> {
     Ok(Message { xid, body })
 }
 
+/// The ONF's number of the role status in OpenFlow 1.3.
+const EXPERIMENTER_ROLE_STATUS: u32 = 1911;
+
 /// Experimenter types of Nicira (`enum ofp_raw` with `NXT_`).
 mod nxt {
     pub(super) const SET_PACKET_IN_FORMAT: u32 = 16;
@@ -264,6 +284,7 @@ impl Body {
             Body::EchoRequest(_) => 2,
             Body::EchoReply(_) => 3,
             Body::Experimenter(_)
+            | Body::RoleStatus(_)
             | Body::BundleControl(_)
             | Body::BundleAdd(_)
             | Body::NxSetPacketInFormat(_)
@@ -318,10 +339,7 @@ impl Body {
                 out.bytes(&error.data);
             }
             Body::EchoRequest(bytes) | Body::EchoReply(bytes) | Body::Unknown { body: bytes, .. } => out.bytes(bytes),
-            Body::Experimenter(message) => {
-                experimenter(out, message.experimenter, message.exp_type);
-                out.bytes(&message.data);
-            }
+            Body::Experimenter(message) => message.encode(out),
             Body::FeaturesReply(features) => features.encode(out),
             Body::GetConfigReply(config) | Body::SetConfig(config) => config.encode(out),
             Body::PacketIn(packet) => packet.encode(out),
@@ -342,6 +360,10 @@ impl Body {
             Body::RoleRequest(role) | Body::RoleReply(role) => role.encode(out),
             Body::GetAsyncReply(config) | Body::SetAsync(config) => config.encode(out),
             Body::MeterMod(meter) => meter.encode(out),
+            Body::RoleStatus(status) => {
+                experimenter(out, ONF_EXPERIMENTER, EXPERIMENTER_ROLE_STATUS);
+                status.encode(out);
+            }
             Body::BundleControl(control) => {
                 experimenter(out, ONF_EXPERIMENTER, bundle::EXPERIMENTER_CONTROL);
                 control.encode(out);
@@ -438,10 +460,13 @@ impl Body {
         let experimenter = reader.u32("experimenter")?;
         let exp_type = reader.u32("experimenter type")?;
         Ok(match (experimenter, exp_type) {
-            (ONF_EXPERIMENTER, bundle::EXPERIMENTER_CONTROL) if !nested => {
+            (ONF_EXPERIMENTER, bundle::EXPERIMENTER_CONTROL) if !nested && bundle::is_plain_control(reader) => {
                 Body::BundleControl(BundleControl::decode(reader)?)
             }
-            (ONF_EXPERIMENTER, bundle::EXPERIMENTER_ADD) if !nested => Body::BundleAdd(BundleAdd::decode(reader)?),
+            (ONF_EXPERIMENTER, bundle::EXPERIMENTER_ADD) if !nested && bundle::is_plain_add(reader) => {
+                Body::BundleAdd(BundleAdd::decode(reader)?)
+            }
+            (ONF_EXPERIMENTER, EXPERIMENTER_ROLE_STATUS) => Body::RoleStatus(RoleStatus::decode(reader)?),
             (NICIRA_EXPERIMENTER, nxt::SET_PACKET_IN_FORMAT) => {
                 Body::NxSetPacketInFormat(reader.u32("packet-in format")?)
             }
@@ -455,7 +480,14 @@ impl Body {
                 reader.skip(6, "flush padding")?;
                 Body::NxCtFlushZone(reader.u16("zone")?)
             }
-            (NICIRA_EXPERIMENTER, nxt::CT_FLUSH) => Body::NxCtFlush(Box::new(CtFlush::decode(reader)?)),
+            (NICIRA_EXPERIMENTER, nxt::CT_FLUSH) => {
+                let mut whole = reader.clone();
+                match CtFlush::decode(reader)? {
+                    Some(flush) => Body::NxCtFlush(Box::new(flush)),
+                    // Half understood it would forget more connections than was said.
+                    None => Body::Experimenter(Experimenter { experimenter, exp_type, data: whole.rest().to_vec() }),
+                }
+            }
             (NICIRA_EXPERIMENTER, nxt::TLV_TABLE_MOD) => Body::NxTlvTableMod(TlvTableMod::decode(reader)?),
             (NICIRA_EXPERIMENTER, nxt::TLV_TABLE_REQUEST) => Body::NxTlvTableRequest,
             (NICIRA_EXPERIMENTER, nxt::TLV_TABLE_REPLY) => Body::NxTlvTableReply(TlvTable::decode(reader)?),

@@ -5,6 +5,8 @@ use crate::wire::{Reader, Result, Writer};
 
 /// `OFPM_CONTROLLER`: the meter of the connection to the controller.
 pub const CONTROLLER: u32 = 0xffff_fffe;
+/// `OFPM_SLOWPATH`: the meter of packets that the switch's software handles.
+pub const SLOW_PATH: u32 = 0xffff_fffd;
 /// `OFPM_ALL`: every meter, in deletions and statistics requests.
 pub const ALL: u32 = 0xffff_ffff;
 

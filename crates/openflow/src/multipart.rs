@@ -3,6 +3,7 @@
 
 use crate::flow::{FlowStats, GROUP_ANY, TABLE_ALL};
 use crate::group::{GroupDesc, GroupFeatures, GroupStats};
+use crate::message::Experimenter;
 use crate::meter::{MeterConfig, MeterFeatures, MeterStats};
 use crate::oxm::Match;
 use crate::port::{Port, PortStats};
@@ -120,9 +121,11 @@ pub enum Query {
     TableFeatures(Vec<TableFeatures>),
     /// All ports.
     PortDesc,
+    /// An experimenter's question.
+    Experimenter(Experimenter),
     /// A question this library has no name for.
     Unknown {
-        /// Multipart type; 0xffff means an experimenter's.
+        /// Multipart type.
         type_: u16,
         /// The rest of the message.
         body: Vec<u8>,
@@ -161,9 +164,11 @@ pub enum Answer {
     TableFeatures(Vec<TableFeatures>),
     /// Ports.
     PortDesc(Vec<Port>),
+    /// An experimenter's answer.
+    Experimenter(Experimenter),
     /// An answer this library has no name for.
     Unknown {
-        /// Multipart type; 0xffff means an experimenter's.
+        /// Multipart type.
         type_: u16,
         /// The rest of the message.
         body: Vec<u8>,
@@ -182,6 +187,8 @@ pub struct Aggregate {
 }
 
 const MORE: u16 = 1;
+/// `OFPMP_EXPERIMENTER`.
+const EXPERIMENTER: u16 = 0xffff;
 
 fn header(out: &mut Vec<u8>, type_: u16, more: bool) {
     out.u16(type_);
@@ -218,6 +225,7 @@ impl MultipartRequest {
             Query::MeterFeatures => 11,
             Query::TableFeatures(_) => 12,
             Query::PortDesc => 13,
+            Query::Experimenter(_) => EXPERIMENTER,
             Query::Unknown { type_, .. } => *type_,
         };
         header(out, type_, self.more);
@@ -237,6 +245,7 @@ impl MultipartRequest {
                 out.u32(*queue_id);
             }
             Query::TableFeatures(tables) => tables.iter().for_each(|table| table.encode(out)),
+            Query::Experimenter(message) => message.encode(out),
             Query::Unknown { body, .. } => out.bytes(body),
         }
     }
@@ -263,6 +272,7 @@ impl MultipartRequest {
             11 => Query::MeterFeatures,
             12 => Query::TableFeatures(list(reader, TableFeatures::decode)?),
             13 => Query::PortDesc,
+            EXPERIMENTER => Query::Experimenter(Experimenter::decode(reader)?),
             _ => Query::Unknown { type_, body: reader.rest().to_vec() },
         };
         Ok(MultipartRequest { more, query })
@@ -286,6 +296,7 @@ impl MultipartReply {
             Answer::MeterFeatures(_) => 11,
             Answer::TableFeatures(_) => 12,
             Answer::PortDesc(_) => 13,
+            Answer::Experimenter(_) => EXPERIMENTER,
             Answer::Unknown { type_, .. } => *type_,
         };
         header(out, type_, self.more);
@@ -308,6 +319,7 @@ impl MultipartReply {
             Answer::MeterFeatures(features) => features.encode(out),
             Answer::TableFeatures(tables) => tables.iter().for_each(|table| table.encode(out)),
             Answer::PortDesc(ports) => ports.iter().for_each(|port| port.encode(out)),
+            Answer::Experimenter(message) => message.encode(out),
             Answer::Unknown { body, .. } => out.bytes(body),
         }
     }
@@ -335,6 +347,7 @@ impl MultipartReply {
             11 => Answer::MeterFeatures(MeterFeatures::decode(reader)?),
             12 => Answer::TableFeatures(list(reader, TableFeatures::decode)?),
             13 => Answer::PortDesc(list(reader, Port::decode)?),
+            EXPERIMENTER => Answer::Experimenter(Experimenter::decode(reader)?),
             _ => Answer::Unknown { type_, body: reader.rest().to_vec() },
         };
         Ok(MultipartReply { more, answer })

@@ -173,11 +173,13 @@ impl CtTuple {
         }
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+    /// `None` where there is a property without a name.
+    fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>> {
         let mut tuple = CtTuple::default();
+        let mut known = true;
         // The nested properties begin after four bytes of padding that keep them aligned.
         reader.skip_up_to(4);
-        properties(reader, |at, type_, value| {
+        properties(reader, |_, type_, value| {
             match type_ {
                 0 => tuple.src = Some(address(value)?),
                 1 => tuple.dst = Some(address(value)?),
@@ -186,11 +188,14 @@ impl CtTuple {
                 4 => tuple.icmp_id = Some(value.u16("ICMP identifier")?),
                 5 => tuple.icmp_type = Some(value.u8("ICMP type")?),
                 6 => tuple.icmp_code = Some(value.u8("ICMP code")?),
-                _ => return Err(DecodeError::Unknown { what: "connection property", at, value: type_.into() }),
+                _ => {
+                    known = false;
+                    value.rest();
+                }
             }
             Ok(())
         })?;
-        Ok(tuple)
+        Ok(known.then_some(tuple))
     }
 }
 
@@ -211,19 +216,26 @@ impl CtFlush {
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+    /// `None` where there is a property without a name.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>> {
+        let mut known = true;
         let mut flush = CtFlush { ip_proto: reader.u8("IP protocol")?, ..CtFlush::default() };
         reader.skip(7, "flush padding")?;
-        properties(reader, |at, type_, value| {
+        properties(reader, |_, type_, value| {
             match type_ {
-                0 => flush.original = CtTuple::decode(value)?,
-                1 => flush.reply = CtTuple::decode(value)?,
+                0 | 1 => match CtTuple::decode(value)? {
+                    Some(tuple) => *(if type_ == 0 { &mut flush.original } else { &mut flush.reply }) = tuple,
+                    None => known = false,
+                },
                 2 => flush.zone = Some(value.u16("zone")?),
-                _ => return Err(DecodeError::Unknown { what: "flush property", at, value: type_.into() }),
+                _ => {
+                    known = false;
+                    value.rest();
+                }
             }
             Ok(())
         })?;
-        Ok(flush)
+        Ok(known.then_some(flush))
     }
 }
 

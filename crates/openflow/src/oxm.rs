@@ -12,6 +12,9 @@ use crate::error::DecodeError;
 use crate::field::{CLASS_EXPERIMENTER, Field};
 use crate::wire::{Reader, Result, Writer};
 
+/// The most fields that are read of one match. OpenFlow and Open vSwitch together have fewer than 200.
+const MAX_FIELDS: usize = 512;
+
 /// What a field must be: `value` exactly, or `value` in the bits of `mask`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value {
@@ -34,12 +37,31 @@ impl Value {
 /// A conjunction of field values. Canonical: sorted by field, values within their masks, full masks written as exact,
 /// empty masks left out. Equal questions therefore compare equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Match(Vec<(Field, Value)>);
+pub struct Match {
+    fields: Vec<(Field, Value)>,
+    unnamed: Vec<UnnamedField>,
+}
+
+/// A field of a match that this library cannot keep as a number: one of more than 128 bits, or one without a name whose
+/// mask is not in canonical form. It is kept as it came, and sent behind all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnnamedField {
+    /// OXM class.
+    pub class: u16,
+    /// Field code within the class (7 bits).
+    pub code: u8,
+    /// The experimenter id where `class` is [`CLASS_EXPERIMENTER`].
+    pub experimenter: Option<u32>,
+    /// Whether the second half of `bytes` is a mask.
+    pub masked: bool,
+    /// The value, and the mask if there is one.
+    pub bytes: Vec<u8>,
+}
 
 impl Match {
     /// The match that every packet satisfies.
     pub const fn new() -> Self {
-        Match(Vec::new())
+        Match { fields: Vec::new(), unnamed: Vec::new() }
     }
 
     /// Requires `field` to be exactly `value`; replaces what was required of the field. Bits beyond the field's width
@@ -66,22 +88,27 @@ impl Match {
     fn set(&mut self, field: Field, value: u128, mask: u128) {
         let mask = mask & field.full_mask();
         let value = Value { value: value & mask, mask: (mask != field.full_mask()).then_some(mask) };
-        match self.0.binary_search_by_key(&field, |(known, _)| *known) {
-            Ok(place) if mask == 0 => drop(self.0.remove(place)),
+        match self.fields.binary_search_by_key(&field, |(known, _)| *known) {
+            Ok(place) if mask == 0 => drop(self.fields.remove(place)),
             Ok(place) => {
-                if let Some((_, known)) = self.0.get_mut(place) {
+                if let Some((_, known)) = self.fields.get_mut(place) {
                     *known = value;
                 }
             }
             Err(_) if mask == 0 => {}
-            Err(place) => self.0.insert(place, (field, value)),
+            Err(place) => {
+                if self.fields.capacity() == 0 {
+                    self.fields.reserve_exact(6); // most matches have four to six fields: one allocation for all
+                }
+                self.fields.insert(place, (field, value));
+            }
         }
     }
 
     /// What is required of `field`.
     pub fn get(&self, field: Field) -> Option<&Value> {
-        let place = self.0.binary_search_by_key(&field, |(known, _)| *known).ok()?;
-        self.0.get(place).map(|(_, value)| value)
+        let place = self.fields.binary_search_by_key(&field, |(known, _)| *known).ok()?;
+        self.fields.get(place).map(|(_, value)| value)
     }
 
     /// The value of `field` if all its bits are required.
@@ -89,19 +116,24 @@ impl Match {
         self.get(field).filter(|value| value.mask.is_none()).map(|value| value.value)
     }
 
-    /// The requirements, sorted by field: what a field needs comes before it.
+    /// The requirements, sorted by field: what a field needs comes before it. Without [`Match::unnamed`].
     pub fn iter(&self) -> std::slice::Iter<'_, (Field, Value)> {
-        self.0.iter()
+        self.fields.iter()
+    }
+
+    /// What else is required, of fields that this library does not understand.
+    pub fn unnamed(&self) -> &[UnnamedField] {
+        &self.unnamed
     }
 
     /// Whether every packet matches.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.fields.is_empty() && self.unnamed.is_empty()
     }
 
     /// Number of fields.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.fields.len() + self.unnamed.len()
     }
 
     /// The first field whose prerequisite is not in the match, with that prerequisite: a switch would refuse the match
@@ -123,11 +155,17 @@ impl Match {
         let start = out.len();
         out.u16(1); // OFPMT_OXM
         out.u16(0);
+        self.encode_fields(out);
+        out.patch_length(start + 2, start);
+        out.pad_from(start);
+    }
+
+    /// Appends the fields alone.
+    pub(crate) fn encode_fields(&self, out: &mut Vec<u8>) {
         for (field, value) in self.iter() {
             encode_entry(*field, value.value, value.mask, out);
         }
-        out.patch_length(start + 2, start);
-        out.pad_from(start);
+        self.unnamed.iter().for_each(|field| field.encode(out));
     }
 
     /// Reads `struct ofp_match` with its padding.
@@ -148,13 +186,26 @@ impl Match {
         let mut matches = Match::new();
         while !reader.is_empty() {
             let at = reader.at();
-            let (field, value, mask) = decode_entry(reader)?;
-            if matches.get(field).is_some() {
-                let (class, code) = field.header();
-                let header = u64::from(class) << 16 | u64::from(code) << 9;
-                return Err(DecodeError::Unknown { what: "second occurrence of a match field", at, value: header });
+            if matches.len() >= MAX_FIELDS {
+                return Err(DecodeError::TooMany { at, limit: MAX_FIELDS });
             }
-            matches.set(field, value, mask.unwrap_or(u128::MAX));
+            let twice = |class: u16, code: u8| {
+                let value = u64::from(class) << 16 | u64::from(code) << 9;
+                DecodeError::Unknown { what: "second occurrence of a match field", at, value }
+            };
+            match decode_entry(reader)? {
+                Entry::Plain { field, value, mask } if matches.get(field).is_none() => {
+                    matches.set(field, value, mask.unwrap_or(u128::MAX));
+                }
+                Entry::Plain { field, .. } => return Err(twice(field.header().0, field.header().1)),
+                Entry::Unnamed(field) => {
+                    let id = |field: &UnnamedField| (field.class, field.code, field.experimenter);
+                    if matches.unnamed.iter().any(|known| id(known) == id(&field)) {
+                        return Err(twice(field.class, field.code));
+                    }
+                    matches.unnamed.push(field);
+                }
+            }
         }
         Ok(matches)
     }
@@ -230,8 +281,29 @@ fn encode_header_with(field: Field, masked: bool, payload: usize, out: &mut Vec<
     }
 }
 
+impl UnnamedField {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let length = self.bytes.len() + self.experimenter.map_or(0, |_| 4);
+        out.u16(self.class);
+        out.u8(self.code << 1 | u8::from(self.masked));
+        out.u8(u8::try_from(length).unwrap_or(u8::MAX));
+        if let Some(experimenter) = self.experimenter {
+            out.u32(experimenter);
+        }
+        out.bytes(&self.bytes);
+    }
+}
+
+/// One header with value and mask.
+pub(crate) enum Entry {
+    /// A field whose value fits into a number.
+    Plain { field: Field, value: u128, mask: Option<u128> },
+    /// Any other.
+    Unnamed(UnnamedField),
+}
+
 /// Reads one header with value and mask, as they stand on the wire.
-pub(crate) fn decode_entry(reader: &mut Reader<'_>) -> Result<(Field, u128, Option<u128>)> {
+pub(crate) fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let at = reader.at();
     let header = decode_raw_header(reader)?;
     let (masked, payload) = (header.masked, header.payload);
@@ -239,9 +311,26 @@ pub(crate) fn decode_entry(reader: &mut Reader<'_>) -> Result<(Field, u128, Opti
         return Err(DecodeError::Length { what: "match field", at, value: payload });
     }
     let len = if masked { payload / 2 } else { payload };
-    let value = decode_uint(reader, len)?;
-    let mask = if masked { Some(decode_uint(reader, len)?) } else { None };
-    Ok((Field::from_header(header.class, header.code, header.experimenter, len), value, mask))
+    let bytes = reader.take(payload, "match field value")?;
+    let (value, mask) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
+    let field = Field::from_header(header.class, header.code, header.experimenter, len);
+    let (value, mask) = (to_uint(value), if masked { Some(to_uint(mask)) } else { None });
+    // Of a field without a name nobody knows whether an empty mask means nothing: it stays.
+    let canonical = match (field, value, mask) {
+        (Field::Other { len, .. }, _, _) if len > 16 => false,
+        (Field::Other { .. }, Some(value), Some(Some(mask))) => {
+            mask != 0 && mask != field.full_mask() && value & !mask == 0
+        }
+        _ => true,
+    };
+    Ok(match (value, mask) {
+        (Some(value), None) if canonical => Entry::Plain { field, value, mask: None },
+        (Some(value), Some(Some(mask))) if canonical => Entry::Plain { field, value, mask: Some(mask) },
+        _ => {
+            let RawHeader { class, code, masked, experimenter, .. } = header;
+            Entry::Unnamed(UnnamedField { class, code, experimenter, masked, bytes: bytes.to_vec() })
+        }
+    })
 }
 
 /// Reads a header as actions carry it: no value follows.
@@ -280,14 +369,11 @@ fn decode_raw_header(reader: &mut Reader<'_>) -> Result<RawHeader> {
     Ok(RawHeader { class, code: code >> 1, masked: code & 1 == 1, experimenter, payload })
 }
 
-fn decode_uint(reader: &mut Reader<'_>, len: usize) -> Result<u128> {
-    let at = reader.at();
-    let bytes = reader.take(len, "match field value")?;
-    let (high, low) = bytes.split_at(len.saturating_sub(16));
-    if high.iter().any(|byte| *byte != 0) {
-        return Err(DecodeError::TooWide { what: "match field", at });
-    }
-    Ok(low.iter().fold(0, |value, byte| value << 8 | u128::from(*byte)))
+/// The bytes as a number, unless they need more than 128 bits.
+fn to_uint(bytes: &[u8]) -> Option<u128> {
+    let (high, low) = bytes.split_at_checked(bytes.len().saturating_sub(16))?;
+    let fits = high.iter().all(|byte| *byte == 0);
+    fits.then(|| low.iter().fold(0, |value, byte| value << 8 | u128::from(*byte)))
 }
 
 #[cfg(test)]
@@ -319,6 +405,14 @@ mod tests {
     }
 
     #[test]
+    fn there_is_an_end_to_the_fields_of_a_match() {
+        let fields: Vec<u8> =
+            (0..600u16).flat_map(|number| [0x12, (number >> 7) as u8, ((number & 0x7f) << 1) as u8, 1, 7]).collect();
+        let error = Match::decode_fields(&mut Reader::new(&fields)).unwrap_err();
+        assert_eq!(error, DecodeError::TooMany { at: 5 * 512, limit: 512 });
+    }
+
+    #[test]
     fn the_specification_s_layout() {
         let mut out = Vec::new();
         Match::new().with(Field::InPort, 1u8).with_masked(Field::Metadata, 2u8, 0xffu8).encode(&mut out);
@@ -328,13 +422,17 @@ mod tests {
     }
 
     #[test]
-    fn a_field_twice_is_refused_and_a_wide_one_too() {
+    fn a_field_twice_is_refused_and_a_wide_one_kept() {
         let twice = [0x80, 0, 10 << 1, 1, 6, 0x80, 0, 10 << 1, 1, 17];
         let error = Match::decode_fields(&mut Reader::new(&twice)).unwrap_err();
         assert!(matches!(error, DecodeError::Unknown { at: 5, .. }), "{error}");
         let mut wide = vec![0, 1, 40 << 1, 17, 1];
         wide.resize(4 + 17, 0);
-        assert!(matches!(Match::decode_fields(&mut Reader::new(&wide)), Err(DecodeError::TooWide { at: 4, .. })));
+        let unnamed = Match::decode_fields(&mut Reader::new(&wide)).unwrap();
+        assert_eq!((unnamed.len(), unnamed.unnamed().len(), unnamed.is_empty()), (1, 1, false));
+        let mut again = Vec::new();
+        unnamed.unnamed()[0].encode(&mut again);
+        assert_eq!(again, wide);
         wide[4] = 0;
         wide[20] = 9;
         assert_eq!(

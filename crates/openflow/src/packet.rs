@@ -1,8 +1,8 @@
 //! Packets between switch and controller (OpenFlow 1.3.5 sections 7.3.7 and 7.4.1; Nicira's `NXT_PACKET_IN2`).
 
 use crate::action::{self, Action};
-use crate::error::DecodeError;
 use crate::oxm::Match;
+use crate::property::UnknownProperty;
 use crate::wire::{Reader, Result, Writer, properties, property};
 
 /// `OFPR_NO_MATCH`: the table's row for misses sent it.
@@ -115,6 +115,8 @@ pub struct NxPacketIn2 {
     pub userdata: Vec<u8>,
     /// State of a paused pipeline, to be returned as it is.
     pub continuation: Vec<u8>,
+    /// Properties this library has no name for.
+    pub others: Vec<UnknownProperty>,
 }
 
 const PACKET: u16 = 0;
@@ -136,29 +138,26 @@ impl NxPacketIn2 {
         if let Some(buffer) = self.buffer_id {
             property(out, BUFFER_ID, |out| out.u32(buffer));
         }
-        property(out, TABLE_ID, |out| out.u32(u32::from(self.table) << 24));
+        property(out, TABLE_ID, |out| out.u8(self.table));
         if let Some(cookie) = self.cookie {
             property(out, COOKIE, |out| {
                 out.zeros(4);
                 out.u64(cookie);
             });
         }
-        property(out, REASON, |out| out.u32(u32::from(self.reason) << 24));
-        property(out, METADATA, |out| {
-            self.matches
-                .iter()
-                .for_each(|(field, value)| crate::oxm::encode_entry(*field, value.value, value.mask, out));
-        });
+        property(out, REASON, |out| out.u8(self.reason));
+        property(out, METADATA, |out| self.matches.encode_fields(out));
         for (type_, bytes) in [(USERDATA, &self.userdata), (CONTINUATION, &self.continuation)] {
             if !bytes.is_empty() {
                 property(out, type_, |out| out.bytes(bytes));
             }
         }
+        self.others.iter().for_each(|other| property(out, other.type_, |out| out.bytes(&other.body)));
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let mut packet = NxPacketIn2::default();
-        properties(reader, |at, type_, value| {
+        properties(reader, |_, type_, value| {
             match type_ {
                 PACKET => packet.data = value.rest().to_vec(),
                 FULL_LEN => packet.full_len = Some(value.u32("packet length")?),
@@ -172,7 +171,7 @@ impl NxPacketIn2 {
                 METADATA => packet.matches = Match::decode_fields(value)?,
                 USERDATA => packet.userdata = value.rest().to_vec(),
                 CONTINUATION => packet.continuation = value.rest().to_vec(),
-                _ => return Err(DecodeError::Unknown { what: "packet-in property", at, value: type_.into() }),
+                _ => packet.others.push(UnknownProperty { type_, body: value.rest().to_vec() }),
             }
             Ok(())
         })?;

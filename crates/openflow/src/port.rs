@@ -24,6 +24,8 @@ pub const LOCAL: u32 = 0xffff_fffe;
 pub const ANY: u32 = 0xffff_ffff;
 /// `OFPP_IN_PORT` where a port number has 16 bits (Nicira's `resubmit`).
 pub const IN_PORT_16: u16 = 0xfff8;
+/// `OFPP_NONE` where a port number has 16 bits (Nicira's `sample`).
+pub const NONE_16: u16 = 0xffff;
 
 /// `OFPPC_PORT_DOWN`: switched off by the administrator.
 pub const CONFIG_PORT_DOWN: u32 = 1 << 0;

@@ -1,6 +1,7 @@
 //! Queues (OpenFlow 1.3.5 sections 7.2.2, 7.3.6, 7.3.5.7).
 
 use crate::error::DecodeError;
+use crate::property::UnknownProperty;
 use crate::wire::{Reader, Result, Writer};
 
 /// `OFPQ_ALL`: every queue, in statistics requests.
@@ -50,7 +51,7 @@ impl QueueStats {
 }
 
 /// One queue of a port (`struct ofp_packet_queue`). Rates are in tenths of a percent of the port's speed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Queue {
     /// Its number.
     pub queue_id: u32,
@@ -60,6 +61,8 @@ pub struct Queue {
     pub min_rate: Option<u16>,
     /// What it is limited to; above 1000 means no limit.
     pub max_rate: Option<u16>,
+    /// Properties this library has no name for; an experimenter's have type 0xffff.
+    pub others: Vec<UnknownProperty>,
 }
 
 /// `OFPT_QUEUE_GET_CONFIG_REPLY`.
@@ -89,6 +92,14 @@ impl QueueConfig {
                     out.zeros(6);
                 }
             }
+            for property in &queue.others {
+                let start = out.len();
+                out.u16(property.type_);
+                out.u16(0);
+                out.bytes(&property.body);
+                out.patch_length(start + 2, start);
+                out.pad_from(start);
+            }
             out.patch_length(start + 8, start);
         }
     }
@@ -109,13 +120,15 @@ impl QueueConfig {
             body.skip(6, "queue padding")?;
             while !body.is_empty() {
                 let (type_, mut property) = body.type_length("queue property")?;
+                let length = property.left() + 4;
+                body.skip_up_to(length.next_multiple_of(8) - length);
                 match type_ {
                     1 | 2 => {
                         property.skip(4, "queue property padding")?;
                         let rate = Some(property.u16("queue rate")?);
                         *(if type_ == 1 { &mut queue.min_rate } else { &mut queue.max_rate }) = rate;
                     }
-                    _ => {} // an experimenter's: nothing that changes the two rates
+                    _ => queue.others.push(UnknownProperty { type_, body: property.rest().to_vec() }),
                 }
             }
             queues.push(queue);

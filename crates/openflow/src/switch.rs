@@ -136,6 +136,19 @@ pub enum Role {
     Slave,
 }
 
+impl Role {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let at = reader.at();
+        Ok(match reader.u32("role")? {
+            0 => Role::NoChange,
+            1 => Role::Equal,
+            2 => Role::Master,
+            3 => Role::Slave,
+            other => return Err(DecodeError::Unknown { what: "role", at, value: other.into() }),
+        })
+    }
+}
+
 /// `OFPT_ROLE_REQUEST`, `OFPT_ROLE_REPLY`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct RoleMessage {
@@ -153,16 +166,37 @@ impl RoleMessage {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
-        let at = reader.at();
-        let role = match reader.u32("role")? {
-            0 => Role::NoChange,
-            1 => Role::Equal,
-            2 => Role::Master,
-            3 => Role::Slave,
-            other => return Err(DecodeError::Unknown { what: "role", at, value: other.into() }),
-        };
+        let role = Role::decode(reader)?;
         reader.skip(4, "role padding")?;
         Ok(RoleMessage { role, generation_id: reader.u64("generation id")? })
+    }
+}
+
+/// The switch changed this controller's role (`struct ofp_role_status` of OpenFlow 1.4; for 1.3 an extension of the ONF
+/// with the same body).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct RoleStatus {
+    /// The role now.
+    pub role: Role,
+    /// Why: 0 another controller asked to be master, 1 configuration, 2 an experimenter.
+    pub reason: u8,
+    /// Number of the election.
+    pub generation_id: u64,
+}
+
+impl RoleStatus {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.u32(self.role as u32);
+        out.u8(self.reason);
+        out.zeros(3);
+        out.u64(self.generation_id);
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let role = Role::decode(reader)?;
+        let reason = reader.u8("role status reason")?;
+        reader.skip(3, "role status padding")?;
+        Ok(RoleStatus { role, reason, generation_id: reader.u64("generation id")? })
     }
 }
 

@@ -80,6 +80,27 @@ pub struct TableFeatures {
     pub properties: Vec<TableProperty>,
 }
 
+/// The type of an instruction or action that a table supports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SupportedType {
+    /// Its number; 0xffff means an experimenter's.
+    pub type_: u16,
+    /// What an experimenter's says about itself, beginning with its id of four bytes; empty otherwise.
+    pub experimenter: Vec<u8>,
+}
+
+impl From<u16> for SupportedType {
+    fn from(type_: u16) -> Self {
+        SupportedType { type_, experimenter: Vec::new() }
+    }
+}
+
+impl PartialEq<u16> for SupportedType {
+    fn eq(&self, type_: &u16) -> bool {
+        self.type_ == *type_ && self.experimenter.is_empty()
+    }
+}
+
 /// A property of a table. `miss` tells whether it is about the row for misses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TableProperty {
@@ -88,7 +109,7 @@ pub enum TableProperty {
         /// About the row for misses.
         miss: bool,
         /// Numbers as in [`crate::Instruction`].
-        types: Vec<u16>,
+        types: Vec<SupportedType>,
     },
     /// Tables that can follow.
     NextTables {
@@ -102,14 +123,14 @@ pub enum TableProperty {
         /// About the row for misses.
         miss: bool,
         /// Action types.
-        types: Vec<u16>,
+        types: Vec<SupportedType>,
     },
     /// Action types in apply-actions.
     ApplyActions {
         /// About the row for misses.
         miss: bool,
         /// Action types.
-        types: Vec<u16>,
+        types: Vec<SupportedType>,
     },
     /// Fields it matches, each with whether a mask is possible.
     Match(Vec<(Field, bool)>),
@@ -159,8 +180,11 @@ impl TableProperty {
             | TableProperty::WriteActions { types, .. }
             | TableProperty::ApplyActions { types, .. } => {
                 for type_ in types {
-                    out.u16(*type_);
-                    out.u16(4);
+                    let start = out.len();
+                    out.u16(type_.type_);
+                    out.u16(0);
+                    out.bytes(&type_.experimenter);
+                    out.patch_length(start + 2, start);
                 }
             }
             TableProperty::NextTables { tables, .. } => out.bytes(tables),
@@ -179,6 +203,7 @@ impl TableProperty {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let (type_, mut body) = reader.type_length("table property")?;
         let length = body.left() + 4;
+        let mut whole = body.clone();
         let body = &mut body;
         let miss = type_ & 1 == 1;
         let property = match type_ {
@@ -193,22 +218,41 @@ impl TableProperty {
             _ => TableProperty::Unknown { type_, body: body.rest().to_vec() },
         };
         reader.skip(length.next_multiple_of(8) - length, "table property padding")?;
-        Ok(property)
+        // A field without a name whose length cannot be repeated: the property stays as it came.
+        let keeps = |field: &Field| !matches!(field, Field::Other { len, .. } if !(1..=16).contains(len));
+        if property.fields().iter().all(|(field, _)| keeps(field)) {
+            return Ok(property);
+        }
+        Ok(TableProperty::Unknown { type_, body: whole.rest().to_vec() })
+    }
+
+    /// The fields of a property that lists fields, each with whether a mask is possible.
+    pub fn fields(&self) -> &[(Field, bool)] {
+        match self {
+            TableProperty::Match(fields)
+            | TableProperty::Wildcards(fields)
+            | TableProperty::WriteSetField { fields, .. }
+            | TableProperty::ApplySetField { fields, .. } => fields,
+            _ => &[],
+        }
     }
 }
 
-/// Types of instructions or actions; an experimenter's keep only the type 0xffff.
-fn decode_types(reader: &mut Reader<'_>) -> Result<Vec<u16>> {
+/// Types of instructions or actions.
+fn decode_types(reader: &mut Reader<'_>) -> Result<Vec<SupportedType>> {
     let mut types = Vec::new();
     while !reader.is_empty() {
-        types.push(reader.type_length("supported type")?.0);
+        let (type_, mut rest) = reader.type_length("supported type")?;
+        types.push(SupportedType { type_, experimenter: rest.rest().to_vec() });
     }
     Ok(types)
 }
 
 fn encode_field(field: Field, maskable: bool, out: &mut Vec<u8>) {
     let (class, code) = field.header();
-    let values = if maskable { 2 * field.bytes() } else { field.bytes() };
+    // A tunnel option is as long as it can be.
+    let bytes = if matches!(field, Field::TunMetadata(_)) { 124 } else { field.bytes() };
+    let values = if maskable { 2 * bytes } else { bytes };
     let length = values + field.experimenter().map_or(0, |_| 4);
     out.u16(class);
     out.u8(code << 1 | u8::from(maskable));
@@ -230,7 +274,12 @@ fn decode_fields(reader: &mut Reader<'_>) -> Result<Vec<(Field, bool)>> {
         let payload = if is_experimenter { length.saturating_sub(4) } else { length };
         let (code, maskable) = (code >> 1, code & 1 == 1);
         let field = match Field::from_header(class, code, experimenter, payload) {
-            Field::Other { .. } if maskable => Field::from_header(class, code, experimenter, payload / 2),
+            Field::Other { .. } if maskable && payload % 2 == 0 => {
+                Field::from_header(class, code, experimenter, payload / 2)
+            }
+            Field::Other { class, field, experimenter, .. } if maskable => {
+                Field::Other { class, field, experimenter, len: 0 }
+            }
             field => field,
         };
         fields.push((field, maskable));

@@ -91,11 +91,17 @@ impl<'a> Reader<'a> {
         self.array(what)
     }
 
-    /// A NUL-padded string of exactly `len` bytes; bytes that are not UTF-8 become U+FFFD.
+    /// A NUL-padded string in `len` bytes, the last of which is NUL; each byte that is not UTF-8 becomes a question mark,
+    /// so that the string has room where it came from.
     pub(crate) fn text(&mut self, len: usize, what: &'static str) -> Result<String> {
         let bytes = self.take(len, what)?;
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        Ok(String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned())
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(len.saturating_sub(1));
+        let mut text = String::new();
+        for chunk in bytes.get(..end).unwrap_or_default().utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| '?'));
+        }
+        Ok(text)
     }
 
     /// Refuses leftovers.
@@ -206,6 +212,27 @@ pub(crate) fn properties(
         let length = value.left() + 4;
         reader.skip_up_to(length.next_multiple_of(8) - length);
         each(at, type_, &mut value)?;
+        // Numbers shorter than 32 bits are followed by zeros up to 32.
+        if value.left() >= 4 {
+            return Err(DecodeError::Trailing { what: "property", at: value.at(), extra: value.left() });
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_length_whatever_is_in_it() {
+        for bytes in [[0xff; 16], *b"sixteen letters!", *b"caf\xc3\xa9\0\0\0\0\0\0\0\0\0\0\0"] {
+            let text = Reader::new(&bytes).text(16, "name").unwrap();
+            let mut again = Vec::new();
+            again.text(&text, 16);
+            assert_eq!(again.len(), 16);
+            assert_eq!(Reader::new(&again).text(16, "name"), Ok(text));
+        }
+        assert_eq!(Reader::new(&[0xff; 4]).text(4, "name"), Ok("???".to_owned()));
+    }
 }

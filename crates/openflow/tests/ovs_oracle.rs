@@ -8,8 +8,6 @@ use std::process::{Command, Stdio};
 
 use fseg_openflow::{Body, Message, parse_flow};
 
-const CAPTURED: &str = include_str!("captured.hex");
-
 /// Rows in the syntax of `ovs-ofctl add-flow`; between them they use every field and action that ovs-ofctl can say.
 const ROWS: &[&str] = &[
     "table=3,priority=100,cookie=0x5,idle_timeout=10,hard_timeout=20,send_flow_rem,check_overlap,tcp,nw_src=10.0.0.0/24,tp_dst=80/0xfff0,in_port=3,dl_src=02:00:00:00:00:01,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=output:1,output:CONTROLLER,controller:128,LOCAL,IN_PORT,NORMAL,FLOOD,ALL",
@@ -56,6 +54,10 @@ const ROWS: &[&str] = &[
     "ip,nw_frag=later,actions=drop",
     "ip,nw_frag=no,actions=drop",
     "ip,ct_state=-trk,nw_dst=10.0.0.0/255.0.255.0,actions=drop",
+    "ip,actions=sample(probability=5,collector_set_id=1,obs_domain_id=2,obs_point_id=3,sampling_port=7),sample(probability=5,collector_set_id=1,obs_domain_id=2,obs_point_id=3,sampling_port=7,egress),dec_ttl(1,2),output(port=2,max_len=100),delete_field:tun_metadata0",
+    "ct_state=+trk-inv,ip,actions=resubmit(,5,ct),check_pkt_larger(1500)->NXM_NX_REG0[3],multipath(symmetric_l3l4+udp,1,modulo_n,16,5,NXM_NX_REG0[0..4])",
+    "tcp,actions=bundle(eth_src,0,hrw,ofport,members:4,8),bundle_load(symmetric_l4,60,active_backup,ofport,NXM_NX_REG1[0..15],members:4,8),fin_timeout(idle_timeout=5,hard_timeout=15)",
+    "actions=learn(table=1,limit=5,result_dst=NXM_NX_REG0[2],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
     "tun_dst=1.2.3.4/16,tun_ipv6_src=2001:db8::1,tun_metadata3=0x5/0xf,actions=drop",
 ];
 
@@ -87,48 +89,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn captured() -> impl Iterator<Item = (Message, &'static str)> {
-    CAPTURED.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| {
-        let bytes: Vec<u8> =
-            (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
-        (Message::decode(&bytes).unwrap_or_else(|error| panic!("{line}: {error}")), line)
-    })
-}
-
 /// Lines without the blanks at their ends, and without what ovs-ofctl says about the packet within a packet-in.
 fn tidy(text: &str) -> String {
     text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn what_open_vswitch_sent_reads_as_it_reads_it() {
-    let mut compared = 0;
-    for (message, line) in captured() {
-        let ours = tidy(&message.to_string());
-        let Some(theirs) = ofctl(&["ofp-print", line], None) else { return };
-        let theirs = tidy(&theirs);
-        match &message.body {
-            // Statistics that are written in our own plain form.
-            Body::GetAsyncReply(_) | Body::QueueGetConfigReply(_) | Body::NxCtFlush(_) | Body::PortMod(_) => continue,
-            Body::MultipartReply(reply)
-                if message.body.name().contains("DESC") || message.body.name().contains("FLOW") =>
-            {
-                assert!(!reply.more);
-            }
-            Body::MultipartReply(_) => continue,
-            // ovs-ofctl goes on with the packet itself, or with the refused message in its own words.
-            Body::PacketIn(_) | Body::NxPacketIn2(_) | Body::Error(_) | Body::EchoReply(_) => {
-                let first = ours.lines().next().unwrap();
-                assert_eq!(first, theirs.lines().next().unwrap(), "{line}");
-                compared += 1;
-                continue;
-            }
-            _ => {}
-        }
-        assert_eq!(ours, theirs, "{line}");
-        compared += 1;
-    }
-    assert!(compared > 40, "only {compared} messages were compared");
 }
 
 #[test]
@@ -211,11 +174,6 @@ fn messages_of_a_controller_are_understood() {
         let (ours, theirs) = (tidy(&message.to_string()), tidy(&theirs));
         match &message.body {
             Body::PacketOut(_) | Body::EchoRequest(_) => assert_eq!(ours.lines().next(), theirs.lines().next()),
-            Body::NxCtFlush(_) => assert_eq!(
-                theirs,
-                "NXT_CT_FLUSH (OF1.3) (xid=0x9): zone=5 'ct_nw_src=10.0.0.1,ct_nw_dst=::,ct_tp_src=0,ct_tp_dst=80,\
-                 ct_nw_proto=6' 'ct_nw_src=::,ct_nw_dst=::,ct_tp_src=0,ct_tp_dst=0'"
-            ),
             _ => assert_eq!(ours, theirs),
         }
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +19,15 @@ const MAX_UPDATES: usize = 256;
 /// Calls that wait to be sent.
 const MAX_CALLS: usize = 16;
 
+/// What a connection to an `ssl:` remote needs.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Our certificate, and how the server's is verified.
+    pub config: Arc<ClientConfig>,
+    /// The name that the server's certificate must carry. It need not be the host that is connected to.
+    pub name: ServerName<'static>,
+}
+
 /// A connection to a server. It ends when the client is dropped.
 #[derive(Debug)]
 pub struct Client {
@@ -28,8 +39,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. The timeout holds for this and for each later call. Needs a tokio runtime.
+    /// Connects to a unix socket or by plain TCP. The timeout holds for this and for each later call. Needs a tokio
+    /// runtime.
     pub async fn connect(remote: &Remote, limit: Duration) -> Result<Self, OvsdbError> {
+        Self::connect_with(remote, limit, None).await
+    }
+
+    /// The same, to `ssl:` remotes too.
+    pub async fn connect_with(remote: &Remote, limit: Duration, tls: Option<&Tls>) -> Result<Self, OvsdbError> {
         let name = remote.to_string();
         let fail = |detail: String| OvsdbError::Connect { remote: name.clone(), detail };
         let late = |_| OvsdbError::Timeout { remote: name.clone(), call: "connect", after: limit };
@@ -41,12 +58,21 @@ impl Client {
                 let (read, write) = stream.map_err(|e| fail(e.to_string()))?.into_split();
                 tokio::spawn(connection::run(read, write, name.clone(), receiver, Arc::clone(&ending)));
             }
-            Remote::Tcp(host, port) => {
+            Remote::Tcp(host, port) | Remote::Ssl(host, port) => {
                 let stream = timeout(limit, TcpStream::connect((host.as_str(), *port))).await.map_err(late)?;
                 let stream = stream.map_err(|e| fail(e.to_string()))?;
                 stream.set_nodelay(true).map_err(|e| fail(e.to_string()))?;
-                let (read, write) = stream.into_split();
-                tokio::spawn(connection::run(read, write, name.clone(), receiver, Arc::clone(&ending)));
+                if matches!(remote, Remote::Tcp(..)) {
+                    let (read, write) = stream.into_split();
+                    tokio::spawn(connection::run(read, write, name.clone(), receiver, Arc::clone(&ending)));
+                } else {
+                    let refuse = |detail: String| OvsdbError::Tls { remote: name.clone(), detail };
+                    let tls = tls.ok_or_else(|| refuse("no certificate was given to connect with".into()))?;
+                    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
+                    let shaken = timeout(limit, connector.connect(tls.name.clone(), stream)).await.map_err(late)?;
+                    let (read, write) = tokio::io::split(shaken.map_err(|e| refuse(e.to_string()))?);
+                    tokio::spawn(connection::run(read, write, name.clone(), receiver, Arc::clone(&ending)));
+                }
             }
         }
         Ok(Self { remote: name, timeout: limit, calls, ending, monitors: AtomicU64::new(0) })

@@ -78,6 +78,8 @@ impl Connection {
         calls: &mut mpsc::Receiver<Call>,
     ) -> OvsdbError {
         let mut chunk = vec![0; 64 << 10];
+        // TLS keeps back what the socket did not take at once, until it is flushed.
+        let mut kept_back = false;
         loop {
             // A peer that asks without reading the answers is not read from until it does.
             let room = self.out.len() < MAX_MESSAGE;
@@ -96,9 +98,13 @@ impl Connection {
                     }
                     Err(e) => return self.closed(&e.to_string()),
                 },
-                wrote = write.write(&self.out), if !self.out.is_empty() => match wrote {
-                    Ok(0) => return self.closed("the server takes nothing any more"),
-                    Ok(n) => drop(self.out.drain(..n)),
+                wrote = pass_on(write, &self.out), if kept_back || !self.out.is_empty() => match wrote {
+                    Ok(Some(0)) => return self.closed("the server takes nothing any more"),
+                    Ok(Some(n)) => {
+                        drop(self.out.drain(..n));
+                        kept_back = true;
+                    }
+                    Ok(None) => kept_back = false,
                     Err(e) => return self.closed(&e.to_string()),
                 },
                 call = calls.recv(), if room => match call {
@@ -186,6 +192,11 @@ impl Connection {
             self.call(Call { method: "monitor_cancel", params, updates: None, reply });
         }
     }
+}
+
+/// Writes some of this, and answers how much; when there is nothing to write, flushes what was kept back. Cancel-safe.
+async fn pass_on(write: &mut (impl AsyncWrite + Unpin), out: &[u8]) -> std::io::Result<Option<usize>> {
+    if out.is_empty() { write.flush().await.map(|()| None) } else { write.write(out).await.map(Some) }
 }
 
 /// The server's error as text and details (RFC 7047, 3.1 `<error>`), whatever its form.

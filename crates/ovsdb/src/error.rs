@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OvsdbError {
     /// Not the text of a remote.
-    #[error("`{0}` is not an OVSDB remote: write unix:/PATH or tcp:HOST:PORT")]
+    #[error("`{0}` is not an OVSDB remote: write unix:/PATH, ssl:HOST:PORT or tcp:HOST:PORT")]
     Remote(String),
     /// The server cannot be reached.
     #[error("{remote}: cannot connect ({detail}); is ovsdb-server running there?")]
@@ -16,6 +16,16 @@ pub enum OvsdbError {
         /// The server.
         remote: String,
         /// What the system said.
+        detail: String,
+    },
+    /// The TLS handshake failed: one side does not take the other's certificate, or the server speaks plain text.
+    #[error(
+        "{remote}: no TLS connection ({detail}); does the switch have a certificate of this node's, and its database listen with `pssl:`?"
+    )]
+    Tls {
+        /// The server.
+        remote: String,
+        /// What the TLS library said.
         detail: String,
     },
     /// No answer in time. Whether the server carried the call out is unknown.
@@ -113,6 +123,14 @@ pub enum OvsdbError {
         /// The bridge it is on.
         bridge: String,
         /// Whose it is.
+        owner: String,
+    },
+    /// Open vSwitch has TLS settings that somebody else made: all its bridges share them.
+    #[error(
+        "Open vSwitch has TLS settings of {owner} (`ovs-vsctl get-ssl`), which all its bridges share; remove them with `ovs-vsctl del-ssl` if nobody needs them"
+    )]
+    ForeignTls {
+        /// Whose they are.
         owner: String,
     },
     /// Others changed the same rows again and again.

@@ -61,6 +61,9 @@ pub const SERVICE_PORT: Field = Field::Reg(5);
 /// IP protocol of the original direction, in the low 8 bits.
 pub const SERVICE_PROTOCOL: Field = Field::Reg(6);
 
+/// 1 when the packet passes only because something is observed and not enforced.
+pub const OBSERVED: Field = Field::Reg(7);
+
 /// Connection tracking zone of a slice.
 pub fn zone(slice: SliceId) -> u16 {
     // Zone 0 is left to whoever else uses the switch; the portal and the exits have theirs at the top.

@@ -23,6 +23,10 @@ pub enum Owner {
     Permit(u32),
     /// An external network's rows, by the number of its class.
     External(u32),
+    /// An outside address that was learned by a name, as a number.
+    Learned(u32),
+    /// A stream's multicast address, as a number.
+    Stream(u32),
 }
 
 /// Rows that exist on every switch of a role, whatever the policy says.
@@ -55,10 +59,18 @@ pub enum SystemRow {
     ExitNeighbour = 12,
     /// Inner addresses claimed from outside.
     OutsideSpoof = 13,
+    /// What is observed and not enforced.
+    Observe = 14,
+    /// Questions by multicast, and what answers them.
+    Discovery = 20,
+    /// Which streams endpoints want.
+    Memberships = 21,
+    /// Magic packets.
+    Wake = 22,
 }
 
 impl SystemRow {
-    const ALL: [SystemRow; 13] = [
+    const ALL: [SystemRow; 17] = [
         Self::Frame,
         Self::FabricLink,
         Self::Dhcp,
@@ -72,6 +84,10 @@ impl SystemRow {
         Self::Unwanted,
         Self::ExitNeighbour,
         Self::OutsideSpoof,
+        Self::Observe,
+        Self::Discovery,
+        Self::Memberships,
+        Self::Wake,
     ];
 
     /// One sentence that says why such rows exist.
@@ -89,6 +105,10 @@ impl SystemRow {
             Self::UnknownDestination => "nobody has this address, or nobody may be reached by it",
             Self::Unwanted => "frames that are never forwarded: multicast, IPv6, empty probes",
             Self::ExitNeighbour => "answers and learns the neighbours of an outside network",
+            Self::Observe => "observe-only: what no permit allows passes here, and new connections are shown to the node",
+            Self::Discovery => "shows the node questions by multicast and their answers: a permit passes them on, metered per port",
+            Self::Memberships => "shows the node which streams an endpoint wants, metered per port",
+            Self::Wake => "shows the node packets that wake sleeping endpoints: a permit passes them on, metered per port",
             Self::OutsideSpoof => "an address of the inside that came in from the outside",
         }
     }
@@ -118,6 +138,8 @@ impl Cookie {
             Owner::Spoof(e) => (3, e.0),
             Owner::Permit(n) => (4, n),
             Owner::External(n) => (5, n),
+            Owner::Learned(n) => (6, n),
+            Owner::Stream(n) => (7, n),
         };
         MAGIC << 56 | kind << 48 | u64::from(self.round) << 32 | u64::from(number)
     }
@@ -134,6 +156,8 @@ impl Cookie {
             3 => Owner::Spoof(EndpointId(number)),
             4 => Owner::Permit(number),
             5 => Owner::External(number),
+            6 => Owner::Learned(number),
+            7 => Owner::Stream(number),
             _ => return None,
         };
         Some(Self { owner, round: (cookie >> 32) as u16 })
@@ -148,6 +172,8 @@ impl fmt::Display for Owner {
             Self::Spoof(e) => write!(f, "forged sources of endpoint {e}"),
             Self::Permit(n) => write!(f, "permit number {n}"),
             Self::External(n) => write!(f, "external network of class {n}"),
+            Self::Learned(n) => write!(f, "outside address {} learned by name", std::net::Ipv4Addr::from(*n)),
+            Self::Stream(n) => write!(f, "stream {}", std::net::Ipv4Addr::from(*n)),
         }
     }
 }
@@ -163,6 +189,8 @@ mod tests {
             Owner::Spoof(EndpointId(u32::MAX)),
             Owner::Permit(0),
             Owner::External(16),
+            Owner::Learned(0xc633_640a),
+            Owner::Stream(0xef0a_0101),
         ]);
         for owner in owners {
             let c = Cookie { owner, round: 0xabcd };

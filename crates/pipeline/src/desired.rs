@@ -1,10 +1,12 @@
 //! What a switch should hold, by owner; changes as differences.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use fseg_openflow::packed::pack_instructions;
 use fseg_openflow::{FlowMod, Instruction, Match};
 
 use crate::cookie::{Cookie, Owner};
+use crate::held::{Held, Put, SlotId, pack_key};
 use crate::table::Table;
 
 /// What makes a row one row: table, priority and match (OpenFlow 1.3, 6.4).
@@ -71,13 +73,26 @@ impl Delta {
     }
 }
 
+/// What [`Desired::agrees`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// Nobody has this key.
+    Absent,
+    /// Another owner has it, or it does something else.
+    Different,
+    /// It is as it should be.
+    Same(SlotId),
+}
+
 /// What one switch should hold.
+///
+/// Rows are kept packed, about 150 bytes each: a large site has hundreds of thousands on every switch.
 #[derive(Debug, Clone, Default)]
 pub struct Desired {
-    rows: HashMap<RowKey, Row>,
-    by_owner: HashMap<Owner, Vec<RowKey>>,
+    held: Held,
     /// Rows whose key another owner holds: they take its place when it lets go.
     waiting: HashMap<RowKey, BTreeMap<Owner, Row>>,
+    scratch: Vec<u8>,
 }
 
 impl Desired {
@@ -88,32 +103,56 @@ impl Desired {
 
     /// How many rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.held.len()
     }
 
     /// No rows at all.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// The row of a key.
-    pub fn get(&self, key: &RowKey) -> Option<&Row> {
-        self.rows.get(key)
+    pub fn get(&self, key: &RowKey) -> Option<Row> {
+        let mut packed = Vec::new();
+        pack_key(key, &mut packed);
+        self.held.row(self.held.find(&packed)?)
+    }
+
+    /// Whether a key has exactly this owner and these instructions.
+    pub fn agrees(&self, key: &RowKey, owner: Owner, instructions: &[Instruction], scratch: &mut Vec<u8>) -> Agreement {
+        scratch.clear();
+        pack_key(key, scratch);
+        let Some(slot) = self.held.find(scratch) else { return Agreement::Absent };
+        let key_len = scratch.len();
+        pack_instructions(instructions, scratch);
+        match scratch.get(key_len..) {
+            Some(actions) if self.held.owner(slot) == Some(owner) && self.held.actions(slot) == actions => {
+                Agreement::Same(slot)
+            }
+            _ => Agreement::Different,
+        }
+    }
+
+    /// The rows that are not among `seen`, as [`Desired::agrees`] told them, in no order.
+    pub fn missing<'a>(&'a self, seen: &'a HashSet<SlotId>) -> impl Iterator<Item = Row> + 'a {
+        self.held.ids().filter(|id| !seen.contains(id)).filter_map(|id| self.held.row(id))
     }
 
     /// All rows, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+    pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
+        self.held.ids().filter_map(|id| self.held.row(id))
     }
 
-    /// The rows of an owner.
-    pub fn of_owner(&self, owner: Owner) -> impl Iterator<Item = &Row> {
-        self.by_owner.get(&owner).into_iter().flatten().filter_map(|k| self.rows.get(k))
+    /// The rows of an owner, in order.
+    pub fn of_owner(&self, owner: Owner) -> impl Iterator<Item = Row> + use<> {
+        let mut rows: Vec<Row> = self.held.of_owner(owner).filter_map(|id| self.held.row(id)).collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        rows.into_iter()
     }
 
     /// All owners that have rows.
     pub fn owners(&self) -> impl Iterator<Item = Owner> + '_ {
-        self.by_owner.keys().copied()
+        self.held.owners()
     }
 
     /// Makes `rows` all that `owner` has, and says what must change on the switch. Rows that stay are untouched.
@@ -122,61 +161,62 @@ impl Desired {
     /// until it lets go (as when a prefix changes from one external to another, whichever of the two is replaced first).
     pub fn replace(&mut self, owner: Owner, rows: Vec<Row>) -> Delta {
         let mut delta = Delta::default();
-        let mut fresh: HashMap<RowKey, Row> = HashMap::with_capacity(rows.len());
+        if !self.waiting.is_empty() {
+            self.waiting.retain(|_, rows| {
+                rows.remove(&owner);
+                !rows.is_empty()
+            });
+        }
+        let mut turn = self.held.begin(owner);
+        let mut packed = std::mem::take(&mut self.scratch);
         for row in rows {
             debug_assert_eq!(row.owner, owner);
             debug_assert_eq!(crate::table::violation(&row), None, "{row:?}");
-            fresh.insert(row.key.clone(), row); // the same key twice in one list: the last one counts
-        }
-        self.waiting.retain(|_, rows| {
-            rows.remove(&owner);
-            !rows.is_empty()
-        });
-        for key in self.by_owner.remove(&owner).unwrap_or_default() {
-            if !fresh.contains_key(&key) {
-                self.let_go(key, &mut delta);
-            }
-        }
-        let mut keys = Vec::with_capacity(fresh.len());
-        for (key, row) in fresh {
-            match self.rows.get(&key) {
-                Some(there) if there.owner != owner => {
-                    self.waiting.entry(key).or_default().insert(owner, row);
-                    continue;
-                }
-                Some(there) if there.instructions == row.instructions => {}
-                _ => {
-                    self.rows.insert(key.clone(), row.clone());
+            packed.clear();
+            pack_key(&row.key, &mut packed);
+            let key_len = packed.len();
+            pack_instructions(&row.instructions, &mut packed);
+            match self.held.put(&mut turn, &packed, key_len) {
+                Put::Same => {}
+                Put::Written => delta.add.push(row),
+                // The same key twice in one list: the last one counts.
+                Put::Again => {
+                    delta.add.retain(|r| r.key != row.key);
                     delta.add.push(row);
                 }
+                Put::Foreign => {
+                    self.waiting.entry(row.key.clone()).or_default().insert(owner, row);
+                }
             }
-            keys.push(key);
         }
-        if !keys.is_empty() {
-            // In an order of their own, so that the same changes give the same messages.
-            keys.sort_unstable();
-            self.by_owner.insert(owner, keys);
+        self.scratch = packed;
+        for slot in self.held.finish(turn) {
+            let Some(row) = self.held.row(slot) else { continue };
+            self.held.remove(slot);
+            self.let_go(row.key, &mut delta);
         }
+        // In an order of their own, so that the same changes give the same messages.
         delta.add.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        delta.remove.sort_unstable();
         delta
     }
 
-    /// Takes a row away, or hands its key to an owner that waits for it.
+    /// Hands a key that became free to an owner that waits for it, or says that it is to be removed.
     fn let_go(&mut self, key: RowKey, delta: &mut Delta) {
         let heir = self.waiting.get_mut(&key).and_then(BTreeMap::pop_first);
         if self.waiting.get(&key).is_some_and(BTreeMap::is_empty) {
             self.waiting.remove(&key);
         }
         match heir {
-            Some((owner, row)) => {
-                self.by_owner.entry(owner).or_default().push(key.clone());
-                self.rows.insert(key, row.clone());
+            Some((_, row)) => {
+                let mut packed = Vec::new();
+                pack_key(&row.key, &mut packed);
+                let key_len = packed.len();
+                pack_instructions(&row.instructions, &mut packed);
+                self.held.insert(row.owner, &packed, key_len);
                 delta.add.push(row);
             }
-            None => {
-                self.rows.remove(&key);
-                delta.remove.push(key);
-            }
+            None => delta.remove.push(key),
         }
     }
 }
@@ -190,6 +230,16 @@ impl Unsent {
     pub fn push(&mut self, delta: Delta) {
         self.0.extend(delta.remove.into_iter().map(|key| (key, None)));
         self.0.extend(delta.add.into_iter().map(|row| (row.key.clone(), Some(row))));
+    }
+
+    /// What becomes of one row, instead of what was to become of it.
+    pub fn set(&mut self, key: RowKey, row: Option<Row>) {
+        self.0.insert(key, row);
+    }
+
+    /// This row needs no change any more.
+    pub fn forget(&mut self, key: &RowKey) {
+        self.0.remove(key);
     }
 
     /// Nothing waits.

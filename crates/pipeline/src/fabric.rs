@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fseg_model::{ClassId, Dpid, EndpointId, Location, Mac, PortKind, PortNo, ServiceTerm, SliceId, WatchLevel};
 use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
+
+use crate::profile::Profile;
 
 /// All switches of a site and what they share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Fabric {
 }
 
 /// What a switch is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SwitchRole {
     /// Endpoints are attached here.
     Access,
@@ -41,6 +44,8 @@ pub struct SwitchFacts {
     pub ports: Vec<PortFacts>,
     /// By which port each other switch is reached. Empty entry: not reachable.
     pub via: BTreeMap<Dpid, PortNo>,
+    /// Which rows it is given.
+    pub profile: Profile,
 }
 
 /// One port.
@@ -72,7 +77,7 @@ pub struct Exit {
 }
 
 /// Whether inner addresses are visible outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NatMode {
     /// Yes: the outside has a route back.
     Route,
@@ -125,6 +130,8 @@ pub struct PermitFacts {
     pub to: Vec<ClassId>,
     /// What may be used.
     pub terms: Vec<ServiceTerm>,
+    /// It is on trial: new connections that pass by it alone are shown to the node.
+    pub on_trial: bool,
 }
 
 /// The node's port at which strangers' redirected web requests arrive. Not 80: a request made to the portal itself and one
@@ -134,11 +141,27 @@ pub const REDIRECT_PORT: u16 = 81;
 /// A port of the node where nobody listens: strangers' TLS is redirected here, to be refused at once.
 pub const CLOSED_PORT: u16 = 4;
 
+/// Networks nobody is reached at, with prefix lengths: multicast and broadcast, loopback, "this network", link-local.
+pub const NEVER_FORWARDED: [(Ipv4Addr, u8); 4] = [
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+];
+
+/// Whether packets to an address are forwarded to nobody, whatever the policy says.
+pub fn is_never_forwarded(address: Ipv4Addr) -> bool {
+    NEVER_FORWARDED.iter().any(|(network, len)| (address.to_bits() ^ network.to_bits()) >> (32 - u32::from(*len)) == 0)
+}
+
 /// The MAC address of the virtual router, the same on every switch.
 pub const ROUTER_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 0, 0, 1]);
 
 /// The MAC address under which the node's own services speak to other switches: it carries the class *node*.
 pub const SERVICE_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 2, 0, 1]);
+
+/// The MAC address of streams between switches.
+pub const STREAM_MAC: Mac = Mac([0x03, 0xf5, 0xe6, 1, 0, 0]);
 
 impl SwitchFacts {
     /// The address by which other switches reach this one.

@@ -8,7 +8,9 @@ pub mod bits;
 pub mod cookie;
 pub mod desired;
 pub mod fabric;
+mod held;
 pub mod meter;
+pub mod profile;
 pub mod repair;
 pub mod rows;
 pub mod table;
@@ -18,4 +20,5 @@ pub use desired::{Delta, Desired, Row, RowKey, Unsent};
 pub use fabric::{
     EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, PermitFacts, PortFacts, SwitchFacts, SwitchRole,
 };
+pub use profile::{Capabilities, Misfit, Profile};
 pub use table::Table;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use fseg_openflow::FlowStats;
 
-use crate::cookie::Cookie;
-use crate::desired::{Delta, Desired, RowKey};
+use crate::cookie::{Cookie, Owner};
+use crate::desired::{Agreement, Delta, Desired, RowKey};
 use crate::table::Table;
 
 /// The result of a comparison.
@@ -26,6 +26,7 @@ pub struct Repair {
 pub fn compare(desired: &Desired, actual: &[FlowStats]) -> Repair {
     let mut repair = Repair::default();
     let mut seen = HashSet::with_capacity(actual.len());
+    let mut scratch = Vec::new();
     for stat in actual {
         let cookie = Cookie::from_u64(stat.cookie);
         let Some(table) = Table::from_number(stat.table) else {
@@ -34,24 +35,25 @@ pub fn compare(desired: &Desired, actual: &[FlowStats]) -> Repair {
             continue;
         };
         let key = RowKey { table, priority: stat.priority, matches: stat.matches.clone() };
-        match desired.get(&key) {
+        // A row without a cookie of ours has no owner, so it agrees with nothing.
+        let owner = cookie.map_or(Owner::Permit(0), |c| c.owner);
+        match desired.agrees(&key, owner, &stat.instructions, &mut scratch) {
             // A timeout would take the row away later: ours never have one.
-            Some(row)
-                if cookie.is_some_and(|c| c.owner == row.owner)
-                    && row.instructions == stat.instructions
-                    && stat.idle_timeout == 0
-                    && stat.hard_timeout == 0 =>
-            {
+            Agreement::Same(slot) if cookie.is_some() && stat.idle_timeout == 0 && stat.hard_timeout == 0 => {
                 repair.intact += 1;
-                seen.insert(key);
+                seen.insert(slot);
             }
-            Some(_) => repair.foreign += usize::from(cookie.is_none()),
-            None => {
+            Agreement::Same(_) | Agreement::Different => repair.foreign += usize::from(cookie.is_none()),
+            Agreement::Absent => {
                 repair.foreign += usize::from(cookie.is_none());
                 repair.delta.remove.push(key);
             }
         }
     }
-    repair.delta.add = desired.iter().filter(|r| !seen.contains(&r.key)).cloned().collect();
+    if seen.len() < desired.len() {
+        repair.delta.add = desired.missing(&seen).collect();
+    }
+    // In an order of their own, whatever the memory's was: the same reading gives the same messages.
+    repair.delta.add.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     repair
 }

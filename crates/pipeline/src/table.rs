@@ -56,6 +56,8 @@ pub enum Miss {
     DropLogged,
     /// Go on.
     Goto(Table),
+    /// The packet leaves as the action set says.
+    Leave,
 }
 
 use Field::*;
@@ -89,7 +91,7 @@ pub const PIPELINE: [Declaration; 10] = [
     Declaration {
         table: Table::Locate,
         question: "where does it go?",
-        matches: &[EthType, Ipv4Dst, IpProto, UdpDst, TcpDst, Icmpv4Type, EthDst],
+        matches: &[InPort, Metadata, EthType, Ipv4Dst, IpProto, UdpDst, TcpDst, Icmpv4Type, EthDst],
         next: &[Table::Track, Table::Emit],
         miss: Miss::DropLogged,
     },
@@ -110,14 +112,14 @@ pub const PIPELINE: [Declaration; 10] = [
     Declaration {
         table: Table::Permit,
         question: "may this class use this service of that class?",
-        matches: &[Metadata, Reg(3), Reg(5), Reg(6), ConjId, EthType],
+        matches: &[Metadata, Reg(3), Reg(5), Reg(6), ConjId, EthType, InPort, IpProto, UdpSrc],
         next: &[Table::Inspect],
         miss: Miss::DropLogged,
     },
     Declaration {
         table: Table::Inspect,
         question: "through which functions, to which mirror?",
-        matches: &[Metadata],
+        matches: &[Metadata, EthType, CtState, Reg(7)],
         next: &[Table::Deliver],
         miss: Miss::Goto(Table::Deliver),
     },
@@ -136,6 +138,24 @@ pub const PIPELINE: [Declaration; 10] = [
         miss: Miss::Drop,
     },
 ];
+
+/// The tables of a switch that has no extensions, as far as it needs them; see [`crate::profile`].
+pub const PLAIN: [Declaration; 6] = [
+    Declaration { next: &[Table::Onboard, Table::Answer, Table::Locate], ..declared(Table::Guard) },
+    Declaration { next: &[Table::Locate], ..declared(Table::Onboard) },
+    Declaration { matches: &[EthType, ArpOp, ArpTpa, InPort], ..declared(Table::Answer) },
+    Declaration { next: &[Table::Permit], ..declared(Table::Locate) },
+    Declaration {
+        matches: &[InPort, Metadata, EthType, IpProto, TcpSrc, TcpDst, UdpSrc, UdpDst, SctpSrc, SctpDst, Icmpv4Type],
+        ..declared(Table::Permit)
+    },
+    Declaration { next: &[], miss: Miss::Leave, ..declared(Table::Inspect) },
+];
+
+const fn declared(table: Table) -> Declaration {
+    let d = &PIPELINE[table as usize];
+    Declaration { table: d.table, question: d.question, matches: d.matches, next: d.next, miss: d.miss }
+}
 
 impl Table {
     /// All tables in order.
@@ -176,9 +196,20 @@ impl fmt::Display for Table {
     }
 }
 
-/// Says what a row does that its table's declaration does not allow; `None` when it keeps to it.
+/// Says what a row does that its table's declaration does not allow in either profile; `None` when it keeps to one.
 pub fn violation(row: &Row) -> Option<String> {
-    let declared = row.key.table.declaration();
+    against(row, row.key.table.declaration()).filter(|_| plain_violation(row).is_some())
+}
+
+/// Says what a row does that a plain switch's table does not allow; `None` when it keeps to it.
+pub fn plain_violation(row: &Row) -> Option<String> {
+    let Some(declared) = PLAIN.iter().find(|d| d.table == row.key.table) else {
+        return Some(format!("plain switches have no rows in table {}", row.key.table));
+    };
+    against(row, declared).or_else(|| crate::rows::plain::extension(row))
+}
+
+fn against(row: &Row, declared: &Declaration) -> Option<String> {
     for (field, _) in row.key.matches.iter() {
         if !declared.matches.contains(field) {
             return Some(format!("table {} does not match {field:?}", row.key.table));

@@ -46,7 +46,7 @@ fn replacing_rows_by_the_same_rows_touches_nothing() {
         let owners: Vec<Owner> = site.desired[&dpid].owners().collect();
         assert!(owners.len() > 10);
         for owner in owners {
-            let rows: Vec<Row> = site.desired[&dpid].of_owner(owner).cloned().collect();
+            let rows: Vec<Row> = site.desired[&dpid].of_owner(owner).collect();
             let delta = site.desired.get_mut(&dpid).unwrap().replace(owner, rows);
             assert!(delta.is_empty(), "{owner}: {delta:?}");
         }
@@ -73,7 +73,7 @@ fn moving_one_endpoint_touches_only_its_rows() {
 #[test]
 fn two_permits_for_one_pair_have_rows_and_counters_of_their_own() {
     let mut site = office();
-    let of = |site: &Site, n: u32| -> Vec<Row> { site.desired[&SW1].of_owner(Owner::Permit(n)).cloned().collect() };
+    let of = |site: &Site, n: u32| -> Vec<Row> { site.desired[&SW1].of_owner(Owner::Permit(n)).collect() };
     let (one, two) = (of(&site, 1), of(&site, 2));
     // The service's row, and that of later fragments.
     assert_eq!((one.len(), two.len()), (2, 2));
@@ -134,7 +134,7 @@ fn every_row_survives_the_wire() {
         let message = fseg_openflow::Message { xid: 1, body: fseg_openflow::Body::FlowMod(m) };
         assert_eq!(fseg_openflow::Message::decode(&message.encode()).unwrap(), message);
         assert_eq!(row.key.matches.missing_prerequisite(), None, "{row:?}");
-        assert_eq!(fseg_pipeline::table::violation(row), None);
+        assert_eq!(fseg_pipeline::table::violation(&row), None);
     }
 }
 
@@ -171,7 +171,7 @@ proptest! {
         let site = office();
         let desired = &site.desired[&SW1];
         let mut tables = site.net.switches[&SW1].tables.clone();
-        let mut rows: Vec<&Row> = desired.iter().collect();
+        let mut rows: Vec<Row> = desired.iter().collect();
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         // What must be put back, and what taken away.
         let mut wrong: BTreeMap<RowKey, ()> = BTreeMap::new();
@@ -241,7 +241,7 @@ proptest! {
         let mut desired = site.desired[&SW1].clone();
         let mut tables = site.net.switches[&SW1].tables.clone();
         let owners = [Owner::Permit(1), Owner::Permit(3), Owner::Endpoint(EndpointId(1))];
-        let all: Vec<Vec<Row>> = owners.iter().map(|o| desired.of_owner(*o).cloned().collect()).collect();
+        let all: Vec<Vec<Row>> = owners.iter().map(|o| desired.of_owner(*o).collect()).collect();
         let mut sum = Unsent::default();
         for (owner, keep) in steps {
             let rows: Vec<Row> = all[owner].iter().take(keep).cloned().collect();
@@ -287,5 +287,71 @@ fn a_row_that_changes_owners_is_never_lost() {
         // And it goes when its new owner lets go.
         assert_eq!(desired.replace(a, vec![]).remove.len(), 1);
         assert!(desired.is_empty());
+    }
+}
+
+/// [`Desired`] against a plain list: each key has one owner, who was first; the others wait in the order of owners.
+#[derive(Debug, Default)]
+struct PlainList {
+    wants: BTreeMap<Owner, BTreeMap<RowKey, Row>>,
+    holds: BTreeMap<RowKey, Owner>,
+}
+
+impl PlainList {
+    fn replace(&mut self, owner: Owner, rows: &[Row]) {
+        self.wants.insert(owner, rows.iter().map(|r| (r.key.clone(), r.clone())).collect());
+        let wants = &self.wants;
+        self.holds.retain(|key, holder| *holder != owner || wants[&owner].contains_key(key));
+        for (other, rows) in wants {
+            for key in rows.keys() {
+                self.holds.entry(key.clone()).or_insert(*other);
+            }
+        }
+    }
+
+    fn rows(&self) -> BTreeMap<RowKey, Row> {
+        self.holds.iter().map(|(key, owner)| (key.clone(), self.wants[owner][key].clone())).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_desired_agrees_with_a_plain_list(
+        steps in prop::collection::vec((0..4_u32, prop::collection::vec((0..6_u16, 1..4_u32), 0..6)), 1..30)
+    ) {
+        let (mut desired, mut list) = (Desired::new(), PlainList::default());
+        let mut on_switch: BTreeMap<RowKey, Row> = BTreeMap::new();
+        for (number, rows) in steps {
+            let owner = Owner::External(16 + number);
+            let mut wanted: BTreeMap<RowKey, Row> = BTreeMap::new();
+            let rows: Vec<Row> = rows.into_iter().map(|(priority, port)| {
+                let matches = fseg_openflow::Match::new().with(fseg_openflow::Field::EthType, 0x0800_u16);
+                let key = RowKey { table: Table::Emit, priority, matches };
+                let instructions = vec![Instruction::ApplyActions(vec![Action::output(port)])];
+                Row { key, owner, instructions }
+            }).collect();
+            wanted.extend(rows.iter().map(|r| (r.key.clone(), r.clone())));
+            let twice = wanted.len() < rows.len();
+            list.replace(owner, &wanted.into_values().collect::<Vec<_>>());
+            let delta = desired.replace(owner, rows);
+            for key in &delta.remove {
+                prop_assert!(on_switch.remove(key).is_some(), "{:?} was not there", key);
+            }
+            for row in delta.add {
+                prop_assert!(twice || on_switch.get(&row.key) != Some(&row), "{:?} was there already", row);
+                on_switch.insert(row.key.clone(), row);
+            }
+            prop_assert_eq!(&on_switch, &list.rows());
+            let held: BTreeMap<RowKey, Row> = desired.iter().map(|r| (r.key.clone(), r)).collect();
+            prop_assert_eq!(&held, &on_switch);
+            prop_assert_eq!(desired.len(), on_switch.len());
+            for owner in (0..4).map(|n| Owner::External(16 + n)) {
+                let own: Vec<Row> = on_switch.values().filter(|r| r.owner == owner).cloned().collect();
+                prop_assert_eq!(desired.of_owner(owner).collect::<Vec<_>>(), own);
+            }
+            prop_assert!(on_switch.values().all(|r| desired.get(&r.key).as_ref() == Some(r)));
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use fseg_model::{Flow, MemberSet, Name, Wall};
 use serde::Serialize;
 
-use crate::Policy;
+use crate::{Mode, Policy};
 
 /// Whether a connection is permitted, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +17,13 @@ pub enum Decision {
     Permit {
         /// The first permit of the policy that permits it.
         id: Name,
+    },
+    /// It passes, and is logged: it would be denied if what is observed were enforced.
+    Observe {
+        /// The observed permit by which it passes; without one, the network or a group is observed.
+        permit: Option<Name>,
+        /// Why it would be denied.
+        reason: DenyReason,
     },
     /// It is not.
     Deny {
@@ -38,6 +45,11 @@ pub enum DenyReason {
         /// Expired permits that cover it.
         permits: Vec<Name>,
     },
+    /// It will be permitted, once these have started.
+    NotStarted {
+        /// Permits that cover it.
+        permits: Vec<Name>,
+    },
     /// The two are joined, but for other services.
     ServiceNotPermitted {
         /// Permits in force that join the two.
@@ -49,8 +61,34 @@ pub enum DenyReason {
 
 impl Policy {
     /// May an endpoint in the groups `from` open this connection to one in the groups `to`? Either may be the externals
-    /// of an outside address instead. `now` is compared with the permits' expiry.
+    /// of an outside address instead. `now` is compared with the permits' times. Both sides are admitted, or outside: a
+    /// stranger is denied whatever the policy says, and is not asked about here.
     pub fn decide(&self, from: &MemberSet, to: &MemberSet, flow: Flow, now: Wall) -> Decision {
+        match self.decide_enforced(from, to, flow, now) {
+            Decision::Deny { reason } if self.observed.covers(from, to) => Decision::Observe { permit: None, reason },
+            decision => decision,
+        }
+    }
+
+    /// The same as if neither the network nor a group were only observed: what the tests in a policy judge by, since they
+    /// say what must be so once it is enforced.
+    pub fn decide_enforced(&self, from: &MemberSet, to: &MemberSet, flow: Flow, now: Wall) -> Decision {
+        match self.decide_without_trials(from, to, flow, now) {
+            Decision::Deny { reason } => {
+                let on_trial = |p: &&crate::Permit| {
+                    p.mode == Mode::Observe && p.in_force(now) && p.terms.iter().any(|term| term.covers(flow))
+                };
+                match self.permits_between(from, to).find(on_trial) {
+                    Some(permit) => Decision::Observe { permit: Some(permit.id.clone()), reason },
+                    None => Decision::Deny { reason },
+                }
+            }
+            decision => decision,
+        }
+    }
+
+    /// As if the observed permits were not there.
+    fn decide_without_trials(&self, from: &MemberSet, to: &MemberSet, flow: Flow, now: Wall) -> Decision {
         let deny = |reason| Decision::Deny { reason };
         if from.is_empty() {
             return deny(DenyReason::SourceInNoGroup);
@@ -58,18 +96,21 @@ impl Policy {
         if to.is_empty() {
             return deny(DenyReason::DestinationInNoGroup);
         }
-        let (mut expired, mut other_services) = (Vec::new(), Vec::new());
-        for permit in self.permits_between(from, to) {
+        let (mut expired, mut coming, mut other_services) = (Vec::new(), Vec::new(), Vec::new());
+        for permit in self.permits_between(from, to).filter(|p| p.mode == Mode::Enforce) {
             let covers = permit.terms.iter().any(|term| term.covers(flow));
             match (covers, permit.in_force(now)) {
                 (true, true) => return Decision::Permit { id: permit.id.clone() },
-                (true, false) => expired.push(permit.id.clone()),
+                (true, false) if permit.has_expired(now) => expired.push(permit.id.clone()),
+                (true, false) => coming.push(permit.id.clone()),
                 (false, true) => other_services.push(permit.id.clone()),
                 (false, false) => {}
             }
         }
         if !expired.is_empty() {
             deny(DenyReason::Expired { permits: expired })
+        } else if !coming.is_empty() {
+            deny(DenyReason::NotStarted { permits: coming })
         } else if !other_services.is_empty() {
             deny(DenyReason::ServiceNotPermitted { permits: other_services })
         } else {
@@ -79,9 +120,9 @@ impl Policy {
 }
 
 impl Decision {
-    /// True when the connection is permitted.
+    /// True when the connection passes, be it only observed.
     pub fn is_permit(&self) -> bool {
-        matches!(self, Self::Permit { .. })
+        !matches!(self, Self::Deny { .. })
     }
 }
 
@@ -89,6 +130,10 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Permit { id } => write!(f, "permitted by `{id}`"),
+            Self::Observe { permit: Some(id), reason } => {
+                write!(f, "passes by `{id}`, which is on trial (observe); would be denied without it: {reason}")
+            }
+            Self::Observe { permit: None, reason } => write!(f, "passes, observed only; would be denied: {reason}"),
             Self::Deny { reason } => write!(f, "denied: {reason}"),
         }
     }
@@ -100,6 +145,9 @@ impl fmt::Display for DenyReason {
             Self::SourceInNoGroup => f.write_str("the source is in no group, so it may reach nothing"),
             Self::DestinationInNoGroup => f.write_str("the destination is in no group, so nothing may reach it"),
             Self::Expired { permits } => write!(f, "it was permitted by {}, which has expired", listed(permits)),
+            Self::NotStarted { permits } => {
+                write!(f, "it will be permitted by {}, which has not started", listed(permits))
+            }
             Self::ServiceNotPermitted { permits } => {
                 write!(f, "this service is not permitted; {} joins the two, but for other services", listed(permits))
             }

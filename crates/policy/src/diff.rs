@@ -6,7 +6,7 @@ use std::fmt;
 use fseg_model::Name;
 use serde::Serialize;
 
-use crate::{External, Group, Permit, Policy, Service};
+use crate::{External, Group, Permit, Policy, Service, Stream};
 
 /// What changed in one section, as sorted names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -29,8 +29,12 @@ pub struct PolicyDiff {
     pub services: Changes,
     /// Externals.
     pub externals: Changes,
+    /// Streams.
+    pub streams: Changes,
     /// Permits.
     pub permits: Changes,
+    /// True when something else is only observed than before: the network, or groups.
+    pub observed: bool,
 }
 
 impl Policy {
@@ -45,7 +49,11 @@ impl Policy {
             externals: changes(&self.externals, &newer.externals, |a, b: &External| {
                 a.prefixes == b.prefixes && a.domains == b.domains
             }),
+            streams: changes(&self.streams, &newer.streams, |a, b: &Stream| {
+                a.addresses == b.addresses && sorted(&a.from) == sorted(&b.from)
+            }),
             permits: changes(&by_id(self), &by_id(newer), same_permit),
+            observed: self.observed != newer.observed,
         }
     }
 }
@@ -56,11 +64,12 @@ fn same_group(a: &Group, b: &Group) -> bool {
 
 fn same_permit(a: &Permit, b: &Permit) -> bool {
     // Every field is named here, so that a new one cannot be forgotten.
-    let Permit { id: _, from, to, services, terms, protect, owner, reason, expires, span: _ } = a;
+    let Permit { id: _, from, to, services, terms, protect, owner, reason, starts, expires, mode, span: _ } = a;
     sorted(from) == sorted(&b.from)
         && sorted(to) == sorted(&b.to)
         && sorted(services) == sorted(&b.services)
-        && (terms, protect, owner, reason, expires) == (&b.terms, &b.protect, &b.owner, &b.reason, &b.expires)
+        && (terms, protect, owner, reason) == (&b.terms, &b.protect, &b.owner, &b.reason)
+        && (starts, expires, mode) == (&b.starts, &b.expires, &b.mode)
 }
 
 fn sorted<T: Ord>(list: &[T]) -> Vec<&T> {
@@ -92,7 +101,8 @@ impl Changes {
 impl PolicyDiff {
     /// True when nothing changed.
     pub fn is_empty(&self) -> bool {
-        [&self.groups, &self.services, &self.externals, &self.permits].iter().all(|c| c.is_empty())
+        [&self.groups, &self.services, &self.externals, &self.streams, &self.permits].iter().all(|c| c.is_empty())
+            && !self.observed
     }
 }
 
@@ -103,8 +113,12 @@ impl fmt::Display for PolicyDiff {
             ("group", &self.groups),
             ("service", &self.services),
             ("external", &self.externals),
+            ("stream", &self.streams),
             ("permit", &self.permits),
         ];
+        if self.observed {
+            writeln!(f, "~ mode")?;
+        }
         for (what, changes) in sections {
             for (sign, names) in [('-', &changes.removed), ('~', &changes.changed), ('+', &changes.added)] {
                 for name in names {

@@ -20,9 +20,18 @@ pub enum ExpiryError {
     Range(String),
 }
 
+/// Reads `YYYY-MM-DD`, which begins with that day in UTC, or an RFC 3339 time, as the first instant at which the permit holds.
+pub fn parse_start(text: &str) -> Result<Wall, ExpiryError> {
+    instant(text, false)
+}
+
 /// Reads `YYYY-MM-DD`, which lasts to the end of that day in UTC, or an RFC 3339 time, as the first instant at which the
 /// permit no longer holds.
 pub fn parse_expiry(text: &str) -> Result<Wall, ExpiryError> {
+    instant(text, true)
+}
+
+fn instant(text: &str, end_of_day: bool) -> Result<Wall, ExpiryError> {
     let quoted = || fseg_yaml::quote(text);
     let has_date = text.len() >= 10
         && text
@@ -36,8 +45,8 @@ pub fn parse_expiry(text: &str) -> Result<Wall, ExpiryError> {
     let instant = if text.len() == 10 {
         let day = Date::parse(text, format_description!("[year]-[month]-[day]"))
             .map_err(|_| ExpiryError::Calendar(quoted()))?;
-        let next = day.next_day().ok_or_else(|| ExpiryError::Range(quoted()))?;
-        OffsetDateTime::new_utc(next, Time::MIDNIGHT)
+        let first = if end_of_day { day.next_day().ok_or_else(|| ExpiryError::Range(quoted()))? } else { day };
+        OffsetDateTime::new_utc(first, Time::MIDNIGHT)
     } else {
         OffsetDateTime::parse(text, &Rfc3339).map_err(|_| ExpiryError::Form(quoted()))?
     };
@@ -68,6 +77,7 @@ mod tests {
         assert_eq!(end, parse_expiry("2027-04-01T00:00:00Z").unwrap());
         assert_eq!(end, parse_expiry("2027-04-01T09:00:00+09:00").unwrap());
         assert_eq!(end, Wall(1_806_537_600_000));
+        assert_eq!(parse_start("2027-04-01").unwrap(), end, "the next day begins when this one is over");
         assert_eq!(expiry_text(end), "2027-03-31");
         assert_eq!(expiry_text(parse_expiry("2027-03-31T18:00:00+09:00").unwrap()), "2027-03-31T09:00:00Z");
         assert!(parse_expiry("2028-02-29").is_ok());

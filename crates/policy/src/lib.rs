@@ -28,17 +28,25 @@
 mod check;
 mod decide;
 mod diff;
+mod domain;
 mod expiry;
 mod member;
 mod policy;
 mod policy_test;
+mod reach;
+mod shipped;
+mod stream;
 mod terms;
 
 pub use check::{Checked, check, check_at};
 pub use decide::{Decision, DenyReason};
 pub use diff::{Changes, PolicyDiff};
-pub use expiry::{ExpiryError, expiry_text, parse_expiry};
+pub use domain::{domain_covers, is_domain};
+pub use expiry::{ExpiryError, expiry_text, parse_expiry, parse_start};
 pub use member::{Member, MemberError};
-pub use policy::{External, Group, Permit, Policy, Service};
+pub use policy::{External, Group, Mode, Observed, Permit, Policy, Service};
 pub use policy_test::{Expect, Party, PartyError, PolicyTest, TestOutcome};
+pub use reach::{KindChange, PartyKind, Services, reach_changes};
+pub use shipped::{ShippedService, shipped_services};
+pub use stream::Stream;
 pub use terms::merge_terms;

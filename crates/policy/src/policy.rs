@@ -7,7 +7,7 @@ use fseg_model::{Identity, MemberSet, Name, PlacePattern, ServiceTerm, Subject, 
 use fseg_yaml::Span;
 use ipnet::IpNet;
 
-use crate::{Member, PolicyTest};
+use crate::{Member, PolicyTest, Stream};
 
 /// A group of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct External {
     pub name: Name,
     /// Its prefixes, without host bits, sorted; none means nobody.
     pub prefixes: Vec<IpNet>,
-    /// Its domain names in lower case, each perhaps with a leading `*.`. Kept, not enforced yet.
+    /// Its domain names in lower case, each perhaps with a leading `*.`. Their addresses are learned from answers to questions for them.
     pub domains: Vec<String>,
     /// Where it is defined.
     pub span: Span,
@@ -67,21 +67,87 @@ pub struct Permit {
     pub owner: Option<String>,
     /// Why it exists.
     pub reason: Option<String>,
+    /// The first instant at which it holds; from the beginning when absent.
+    pub starts: Option<Wall>,
     /// The first instant at which it no longer holds.
     pub expires: Option<Wall>,
+    /// Whether it is on trial: what it alone permits passes, and is logged.
+    pub mode: Mode,
     /// Where it is written.
     pub span: Span,
 }
 
 impl Permit {
-    /// True while it has not expired.
+    /// True from its start until it expires.
     pub fn in_force(&self, now: Wall) -> bool {
-        self.expires.is_none_or(|end| now < end)
+        self.has_started(now) && !self.has_expired(now)
+    }
+
+    /// True once it has begun, whether it has ended since or not.
+    pub fn has_started(&self, now: Wall) -> bool {
+        self.starts.is_none_or(|start| start <= now)
+    }
+
+    /// True when its time is over.
+    pub fn has_expired(&self, now: Wall) -> bool {
+        self.expires.is_some_and(|end| end <= now)
     }
 
     /// True when it joins a source in these groups to a destination in those, whatever the service and time.
     pub fn joins(&self, from: &MemberSet, to: &MemberSet) -> bool {
         self.from.iter().any(|name| from.contains(name)) && self.to.iter().any(|name| to.contains(name))
+    }
+}
+
+/// Whether something is enforced, or only observed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// As written.
+    #[default]
+    Enforce,
+    /// What would be denied passes and is logged.
+    Observe,
+}
+
+impl Mode {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "enforce" => Ok(Self::Enforce),
+            "observe" => Ok(Self::Observe),
+            other => Err(format!("`mode` must be `enforce` or `observe`, not {}", fseg_yaml::quote(other))),
+        }
+    }
+}
+
+/// What is only observed: denials there are said, and the packets pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The whole network.
+    pub everything: bool,
+    /// Everything from or to members of these groups.
+    pub groups: BTreeSet<Name>,
+}
+
+impl Observed {
+    /// True when everything is enforced.
+    pub fn is_nothing(&self) -> bool {
+        !self.everything && self.groups.is_empty()
+    }
+
+    /// True when a denial between the two would only be said. Whoever is not admitted is never asked about here.
+    pub fn covers(&self, from: &MemberSet, to: &MemberSet) -> bool {
+        self.everything || self.groups.iter().any(|group| from.contains(group) || to.contains(group))
     }
 }
 
@@ -97,10 +163,14 @@ pub struct Policy {
     pub services: BTreeMap<Name, Service>,
     /// Externals by name.
     pub externals: BTreeMap<Name, External>,
+    /// Streams by name.
+    pub streams: BTreeMap<Name, Stream>,
     /// Permits in the order of the file.
     pub permits: Vec<Permit>,
     /// Tests in the order of the file.
     pub tests: Vec<PolicyTest>,
+    /// What is only observed.
+    pub observed: Observed,
     memberships: Memberships,
 }
 
@@ -127,8 +197,10 @@ impl Policy {
         groups: BTreeMap<Name, Group>,
         services: BTreeMap<Name, Service>,
         externals: BTreeMap<Name, External>,
+        streams: BTreeMap<Name, Stream>,
         permits: Vec<Permit>,
         tests: Vec<PolicyTest>,
+        observed: Observed,
     ) -> Self {
         let mut memberships = Memberships::default();
         for group in groups.values() {
@@ -141,7 +213,7 @@ impl Policy {
                 }
             }
         }
-        Self { groups, services, externals, permits, tests, memberships }
+        Self { groups, services, externals, streams, permits, tests, observed, memberships }
     }
 
     /// The groups an endpoint is in: those that list its subject or one of its roles, and those that contain such a
@@ -179,6 +251,12 @@ impl Policy {
             }
         }
         all
+    }
+
+    /// What a service covers: one of this policy, or else one that comes with FSEG.
+    pub fn service_terms(&self, name: &Name) -> Option<&[ServiceTerm]> {
+        let own = self.services.get(name).map(|s| s.terms.as_slice());
+        own.or_else(|| crate::shipped_services().get(name).map(|s| s.terms.as_slice()))
     }
 
     /// The externals an address belongs to: those that list the longest prefix that contains it.

@@ -49,8 +49,12 @@ pub enum Party {
     Role(Name),
     /// `group:NAME`: every member of this group that the policy knows of, and somebody of whom nothing else is known.
     Group(Name),
-    /// An address outside.
+    /// An address outside, or a multicast one.
     Address(IpAddr),
+    /// A domain name outside: an address of which nothing is known but this name.
+    Domain(String),
+    /// `stream:NAME`: whoever receives this stream.
+    Stream(Name),
 }
 
 /// The outcome of one test.
@@ -73,7 +77,7 @@ pub struct TestOutcome<'a> {
 /// Text that is not a party of a test.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{0} is not a party of a test (expected user:NAME, device:NAME, location:SITE/SWITCH/PORT, role:NAME, group:NAME or an IP address)"
+    "{0} is not a party of a test (expected user:NAME, device:NAME, location:SITE/SWITCH/PORT, role:NAME, group:NAME, stream:NAME, a domain name or an IP address)"
 )]
 pub struct PartyError(String);
 
@@ -87,6 +91,8 @@ impl FromStr for Party {
         match s.split_once(':') {
             Some(("role", name)) => Name::new(name).map(Self::Role).map_err(|_| refuse()),
             Some(("group", name)) => Name::new(name).map(Self::Group).map_err(|_| refuse()),
+            Some(("stream", name)) => Name::new(name).map(Self::Stream).map_err(|_| refuse()),
+            None if s.contains('.') && crate::is_domain(s) => Ok(Self::Domain(s.to_lowercase())),
             _ => s.parse().map(Self::Subject).map_err(|_| refuse()),
         }
     }
@@ -99,6 +105,8 @@ impl fmt::Display for Party {
             Self::Role(name) => f.pad(&format!("role:{name}")),
             Self::Group(name) => f.pad(&format!("group:{name}")),
             Self::Address(address) => address.fmt(f),
+            Self::Domain(name) => f.pad(name),
+            Self::Stream(name) => f.pad(&format!("stream:{name}")),
         }
     }
 }
@@ -143,7 +151,9 @@ impl Policy {
             Party::Subject(subject) => self.groups_of(&Identity::plain(subject.clone())),
             Party::Role(role) => self.upwards(self.listing(&Member::Role(role.clone()))),
             Party::Group(name) => self.upwards(MemberSet::from([name.clone()])),
-            Party::Address(address) => self.externals_of(*address),
+            Party::Address(address) => self.named_by(*address),
+            Party::Domain(name) => self.externals_of_name(name),
+            Party::Stream(name) => MemberSet::from([name.clone()]),
         }
     }
 
@@ -158,7 +168,7 @@ impl Policy {
         let mut first = None;
         for (from, to) in sources.iter().flat_map(|from| destinations.iter().map(move |to| (from, to))) {
             for flow in self.probes(test, from, to) {
-                let decision = self.decide(from, to, flow, now);
+                let decision = self.decide_enforced(from, to, flow, now);
                 let passed = decision.is_permit() == (test.expect == Expect::Permit);
                 let outcome = || TestOutcome { test, from: from.clone(), to: to.clone(), flow, decision, passed };
                 if !passed {

@@ -88,7 +88,7 @@ impl World {
             let all: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
             writeln!(out, "  x{n}: {{ cidr: [{}] }}", all.join(", ")).unwrap();
         }
-        out += "permits:\n";
+        out += if self.permits.is_empty() { "permits: []\n" } else { "permits:\n" };
         for (n, rule) in self.permits.iter().enumerate() {
             let side = |sides: &[Side]| sides.iter().map(|s| name_of(*s).to_string()).collect::<Vec<_>>().join(", ");
             let services = rule.services.iter().map(|s| format!("s{s}")).chain(rule.terms.iter().cloned());
@@ -201,6 +201,7 @@ fn agree(world: &World, policy: &Policy, from: &[Side], to: &[Side], flow: Flow)
                 DenyReason::ServiceNotPermitted { permits } => {
                     !permits.is_empty() && permits.iter().all(|p| !world.permits[number(p)].expired)
                 }
+                DenyReason::NotStarted { permits } => panic!("nothing starts later here: {permits:?}"),
                 DenyReason::NoPermit => true,
             };
             assert!(told_true, "{decision} is not the reason\n{}", world.text());

@@ -17,6 +17,14 @@ pub struct NodeProcess {
     fsegd: String,
     fseg: String,
     process: Mutex<Option<Proc>>,
+    /// Arguments and environment of the next starts, besides the usual ones.
+    extra: Mutex<Extra>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Extra {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 fn text(path: &Path) -> String {
@@ -34,6 +42,7 @@ impl NodeProcess {
             fsegd: text(&program("fsegd")?),
             fseg: text(&program("fseg")?),
             process: Mutex::default(),
+            extra: Mutex::default(),
         })
     }
 
@@ -67,13 +76,35 @@ impl NodeProcess {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the process and waits until its API answers.
-    pub fn start(&self) -> Result<(), SceneError> {
+    /// The next starts get these arguments too.
+    pub fn with_arguments(&self, arguments: &[&str]) {
+        let mut extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
+        extra.arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
+    }
+
+    /// The next starts get these variables too.
+    pub fn with_environment(&self, environment: &[(&str, &str)]) {
+        let mut extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
+        extra.environment = environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub fn launch(&self) -> Result<(), SceneError> {
+        let extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let config = text(&self.dir.join("node.yaml"));
-        let process = self.namespace.daemon("fsegd", &[&self.fsegd, "--config", &config], |c| {
+        let mut all = vec![self.fsegd.as_str(), "--config", &config];
+        all.extend(extra.arguments.iter().map(String::as_str));
+        let process = self.namespace.daemon("fsegd", &all, |c| {
             c.env("FSEG_LOG", std::env::var("FSEG_LOG").unwrap_or_else(|_| "info,fseg_node=debug".into()));
+            c.envs(extra.environment);
         })?;
         *self.process() = Some(process);
+        Ok(())
+    }
+
+    /// Starts the process and waits until its API answers.
+    pub fn start(&self) -> Result<(), SceneError> {
+        self.launch()?;
         let begun = Instant::now();
         loop {
             let health = self.fseg(&["health", "--output", "json"])?;
@@ -148,13 +179,13 @@ impl NodeProcess {
         let begun = Instant::now();
         loop {
             let list = self.json(&["switches"])?;
-            let ready = |s: &Value| s["connected"] == true && s["pending"] == 0;
+            let ready = |s: &Value| s["ready"] == true && s["pending"] == 0;
             let ready = list.as_array().map_or(0, |l| l.iter().filter(|s| ready(s)).count());
             if ready == count {
                 return Ok(());
             }
-            if begun.elapsed() > Duration::from_secs(20) {
-                return Err(SceneError::wrong(format!("{ready} of {count} switches are connected: {list}")));
+            if begun.elapsed() > Duration::from_secs(30) {
+                return Err(SceneError::wrong(format!("{ready} of {count} switches are ready: {list}")));
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -26,6 +26,8 @@ pub enum Table {
     Rule,
     /// API tokens, hashed.
     Token,
+    /// Certificates of switches: which was issued for whom, and which no longer counts. No keys.
+    Certificate,
     /// Endpoints with their sessions and bindings.
     Endpoint,
     /// Address leases.
@@ -34,7 +36,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order in which they are loaded: what others refer to comes first.
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 11] = [
         Table::Meta,
         Table::Number,
         Table::Class,
@@ -43,6 +45,7 @@ impl Table {
         Table::Device,
         Table::Rule,
         Table::Token,
+        Table::Certificate,
         Table::Endpoint,
         Table::Lease,
     ];
@@ -58,6 +61,7 @@ impl Table {
             Self::Device => "device",
             Self::Rule => "rule",
             Self::Token => "token",
+            Self::Certificate => "certificate",
             Self::Endpoint => "endpoint",
             Self::Lease => "lease",
         }

@@ -28,6 +28,8 @@ pub(crate) const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
     CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+","
+    CREATE TABLE certificate (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL CHECK (json_valid(value)), changed INTEGER NOT NULL) STRICT;
 "];
 
 pub(crate) fn version(db: &Connection) -> rusqlite::Result<i64> {

@@ -23,6 +23,8 @@ pub enum Layer {
     Tcp,
     /// ICMP, RFC 792.
     Icmp,
+    /// IGMP, RFC 3376.
+    Igmp,
 }
 
 impl fmt::Display for Layer {
@@ -36,6 +38,7 @@ impl fmt::Display for Layer {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Icmp => "ICMP",
+            Self::Igmp => "IGMP",
         })
     }
 }

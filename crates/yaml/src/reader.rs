@@ -370,6 +370,16 @@ impl<'a> MapReader<'a> {
         self.find(key).map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
+    /// A key that may be absent, but not without a value: that is an error with this advice.
+    pub fn required_value(&mut self, key: &'static str, help: &str) -> Option<Value<'a>> {
+        let (at, value) = self.find(key)?;
+        if value.is_null() {
+            self.of.reader.error_with_help(at, format!("`{key}` has no value"), help);
+            return None;
+        }
+        Some(value)
+    }
+
     /// True when the key is there, whatever its value.
     pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(k, _)| k.text == key)

@@ -94,6 +94,12 @@ impl Schema {
                         items.iter().try_for_each(|item| self.check_part(rule, item))?;
                     }
                 }
+                "anyOf" => {
+                    let parts = rule.as_array().map(Vec::as_slice).unwrap_or_default();
+                    if parts.iter().all(|part| self.check_part(part, value).is_err()) {
+                        return wrong("it is none of the things that it may be".into());
+                    }
+                }
                 "if" => {
                     let branch = if self.check_part(rule, value).is_ok() { "then" } else { "else" };
                     if let Some(schema) = rules.get(branch) {

@@ -13,13 +13,14 @@ const NODE: &str = "{ name: node, role: node, dpid: 1, ports: [] }";
 
 /// Each mapping of the file: the schema's part, the reference page's heading, and a file in which it has one key, which
 /// nobody knows.
-fn places() -> [(&'static str, &'static str, String); 10] {
+fn places() -> [(&'static str, &'static str, String); 11] {
     let file = |rest: &str| format!("site: tokyo\n{rest}\n");
     let full = |rest: &str| file(&format!("{NETWORK}\nswitches: [{NODE}]\n{rest}"));
     let switch =
         |ports: &str| file(&format!("{NETWORK}\nswitches: [{NODE}, {{ name: s, dpid: 2, ports: [{ports}] }}]"));
     [
         ("#", "The file", "\"@@@@\": 1\n".into()),
+        ("#/$defs/listener", "`openflow`", full("openflow: { \"@@@@\": 1 }")),
         ("#/$defs/api", "`api`", full("api: { \"@@@@\": 1 }")),
         ("#/$defs/portal", "`portal`", full("portal: { \"@@@@\": 1 }")),
         ("#/$defs/network", "`network`", file(&format!("network: {{ \"@@@@\": 1 }}\nswitches: [{NODE}]"))),

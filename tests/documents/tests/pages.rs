@@ -54,6 +54,7 @@ fn the_tables_of_the_pipeline_are_told_as_they_are() {
                 Miss::Drop => "drop".to_owned(),
                 Miss::DropLogged => "drop, shown to the node".to_owned(),
                 Miss::Goto(t) => format!("`{t}`"),
+                Miss::Leave => "leaves".to_owned(),
             };
             let next: Vec<String> = d.next.iter().map(|t| format!("`{t}`")).collect();
             let next = if next.is_empty() { "–".to_owned() } else { next.join(", ") };

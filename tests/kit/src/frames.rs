@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use fseg_model::{Flow, IpProtocol, Mac};
 use fseg_wire::ArpPacket;
 
-use crate::packet::checksum;
+use fseg_openflow::simulate::checksum;
 
 /// The source port of connections that [`first_of`] opens.
 pub const CLIENT_PORT: u16 = 40_000;
@@ -24,7 +24,7 @@ pub fn ip(from: Mac, to: Mac, source: Ipv4Addr, destination: Ipv4Addr, protocol:
     out[24..26].copy_from_slice(&sum.to_be_bytes());
     out.extend(payload);
     // Fills in the transport's checksum too.
-    crate::Packet::new(&out, 0).frame()
+    crate::Packet::new(&out, 0).with_right_checksums().frame()
 }
 
 /// A UDP datagram.
@@ -129,4 +129,29 @@ pub fn unreachable(frame: &[u8], from: Mac, to: Mac, source: Ipv4Addr) -> Vec<u8
 /// An ARP request.
 pub fn who_has(sender: Mac, sender_ip: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     ArpPacket::request(sender, sender_ip, target).to_frame(sender, Mac::BROADCAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use fseg_openflow::Field;
+    use fseg_wire::{Frame, Payload};
+
+    use super::*;
+    use crate::Packet;
+
+    #[test]
+    fn a_rewritten_packet_has_right_checksums() {
+        let (a, b) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
+        let frame = udp(a, b, [10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 1000, 53, b"odd");
+        let mut packet = Packet::new(&frame, 1);
+        packet.set(Field::Ipv4Dst, 0xc000_0201, u128::MAX);
+        packet.set(Field::UdpDst, 5353, u128::MAX);
+        let out = packet.frame();
+        // The reader checks both checksums.
+        let read = Frame::parse(&out).unwrap();
+        let Payload::Ipv4(ip) = read.payload else { panic!("{read:?}") };
+        assert_eq!(ip.destination.to_string(), "192.0.2.1");
+        assert_eq!(Packet::new(&out, 1).get(Field::UdpDst), Some(5353));
+        assert_eq!(Packet::new(&out, 1).get(Field::TcpDst), None);
+    }
 }

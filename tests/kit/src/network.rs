@@ -67,6 +67,10 @@ impl Network {
             hops += 1;
             assert!(hops < MOST_HOPS, "frames go round in circles between switches");
             match out {
+                Out::Late { xid, body } => {
+                    let message = Message::decode(&Message { xid, body }.try_encode().unwrap()).unwrap();
+                    self.said.push((dpid, message));
+                }
                 Out::Message(body) => {
                     let unasked = matches!(body, Body::PacketIn(_) | Body::PortStatus(_));
                     let message = Message { xid: if unasked { 0 } else { xid }, body };

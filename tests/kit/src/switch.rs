@@ -4,22 +4,30 @@ use std::collections::{BTreeMap, HashMap};
 
 use fseg_model::{Dpid, PortNo};
 use fseg_openflow::bundle::control;
-use fseg_openflow::meter::MeterConfig;
-use fseg_openflow::port::{STATE_LINK_DOWN, TABLE};
+use fseg_openflow::meter::{MeterConfig, MeterFeatures};
+use fseg_openflow::port::STATE_LINK_DOWN;
+use fseg_openflow::table::TableFeatures;
 use fseg_openflow::{
-    Action, Answer, Body, BundleControl, ErrorMessage, FlowMod, Instruction, Message, MeterCommand, MultipartReply,
-    Port, PortReason, PortStatus, Query,
+    Action, Answer, Body, BundleControl, ErrorMessage, Field, FlowCommand, FlowMod, Instruction, Message, MeterCommand,
+    MultipartReply, Port, PortReason, PortStatus, Query,
 };
 
-use crate::conntrack::Conntrack;
-use crate::packet::Packet;
-use crate::tables::{Refused, Tables};
+use fseg_openflow::simulate::{Refused, Tables};
+
+use crate::Conntrack;
 
 /// What a switch does.
 #[derive(Debug, Clone)]
 pub enum Out {
     /// Says this to the controller.
     Message(Body),
+    /// Says this about an earlier message.
+    Late {
+        /// Whose transaction id it has.
+        xid: u32,
+        /// What is said.
+        body: Body,
+    },
     /// Sends a frame.
     Frame {
         /// By this port.
@@ -53,13 +61,23 @@ pub struct FakeSwitch {
     pub touched: usize,
     /// Refuse this many of the next bundles when they are committed.
     pub refuse_bundles: usize,
+    /// Refuse this many of the next bundles when they are closed, before anything is in effect.
+    pub refuse_closings: usize,
     /// Break the connection when this many more messages have come.
     pub cut_after: Option<usize>,
+    /// Refuse rows for which this says so, with this error.
+    pub refuse_rows: Option<fn(&FlowMod) -> Option<Refused>>,
+    /// Nothing but OpenFlow 1.3, with these tables.
+    pub plain: Option<Vec<TableFeatures>>,
+    /// Its highest meter, where it is plain.
+    pub most_meters: u32,
+    /// What it refused since it has no extensions.
+    pub extensions: usize,
     /// Note the rows that packets meet.
     pub tracing: bool,
     /// Table and cookie of the rows met, when `tracing`.
     pub trace: Vec<(u8, u64)>,
-    bundles: HashMap<u32, Vec<FlowMod>>,
+    bundles: HashMap<u32, Vec<(u32, FlowMod)>>,
 }
 
 impl FakeSwitch {
@@ -73,7 +91,12 @@ impl FakeSwitch {
             conntrack: Conntrack::default(),
             touched: 0,
             refuse_bundles: 0,
+            refuse_closings: 0,
             cut_after: None,
+            refuse_rows: None,
+            plain: None,
+            most_meters: 1 << 20,
+            extensions: 0,
             tracing: false,
             trace: Vec::new(),
             bundles: HashMap::new(),
@@ -126,6 +149,12 @@ impl FakeSwitch {
         let refuse = |Refused(type_, code): Refused| {
             Out::Message(Body::Error(ErrorMessage { type_, code, data: bytes[..bytes.len().min(64)].to_vec() }))
         };
+        if self.plain.is_some() && !is_plain(&body) {
+            const BAD_REQUEST: u16 = 1;
+            const BAD_EXPERIMENTER: u16 = 3;
+            self.extensions += 1;
+            return Ok(vec![refuse(Refused(BAD_REQUEST, BAD_EXPERIMENTER))]);
+        }
         match body {
             Body::MultipartRequest(request) => out.extend(self.answer(&request.query).into_iter().map(Out::Message)),
             Body::MeterMod(m) => {
@@ -147,32 +176,29 @@ impl FakeSwitch {
             }
             Body::BundleControl(c) => match self.bundle(c) {
                 Ok(reply) => out.push(Out::Message(Body::BundleControl(reply))),
-                Err(e) => out.push(refuse(e)),
+                Err((row, e)) => {
+                    // First about the row, then about the bundle.
+                    if let Some(xid) = row {
+                        let error = ErrorMessage { type_: e.0, code: e.1, data: vec![] };
+                        out.push(Out::Late { xid, body: Body::Error(error) });
+                        out.push(refuse(Refused(BUNDLE_FAILED, 9)));
+                    } else {
+                        out.push(refuse(e));
+                    }
+                }
             },
             Body::BundleAdd(add) => {
                 let Body::FlowMod(m) = add.message.body else { panic!("only rows are bundled: {:?}", add.message) };
                 assert_eq!(add.message.xid, xid, "the inner message has the transaction id of the outer");
                 match self.bundles.get_mut(&add.bundle_id) {
-                    Some(bundle) => bundle.push(m),
+                    Some(bundle) => bundle.push((xid, m)),
                     None => out.push(refuse(Refused(BUNDLE_FAILED, 2))),
                 }
             }
             Body::BarrierRequest => out.push(Out::Message(Body::BarrierReply)),
             Body::EchoRequest(data) => out.push(Out::Message(Body::EchoReply(data))),
-            Body::PacketOut(packet) => {
-                for action in &packet.actions {
-                    match action {
-                        Action::Output { port: TABLE, .. } => {
-                            // A packet put into the tables brings no answers of its own request's id.
-                            out.extend(self.process(&packet.data, packet.in_port));
-                        }
-                        action => {
-                            let mut one = Packet::new(&packet.data, packet.in_port);
-                            self.act(action, &mut one, (0, u64::MAX), &mut out, &mut Vec::new());
-                        }
-                    }
-                }
-            }
+            // A packet put into the tables brings no answers of its own request's id.
+            Body::PacketOut(packet) => out.extend(self.execute(&packet.data, packet.in_port, &packet.actions)),
             other => panic!("{other:?} is not simulated"),
         }
         Ok(out)
@@ -185,7 +211,11 @@ impl FakeSwitch {
 
     fn check(&self, m: &FlowMod) -> Result<(), Refused> {
         let unknown = |i: &Instruction| matches!(i, Instruction::Meter(n) if !self.meters.contains_key(n));
-        if m.instructions.iter().any(unknown) { Err(Refused(METER_MOD_FAILED, 3)) } else { Ok(()) }
+        if m.instructions.iter().any(unknown) {
+            return Err(Refused(METER_MOD_FAILED, 3));
+        }
+        let refused = self.refuse_rows.filter(|_| m.command == FlowCommand::Add).and_then(|refuse| refuse(m));
+        refused.map_or(Ok(()), Err)
     }
 
     fn change(&mut self, m: &FlowMod) -> Result<(), Refused> {
@@ -194,30 +224,40 @@ impl FakeSwitch {
         Ok(())
     }
 
-    fn bundle(&mut self, c: BundleControl) -> Result<BundleControl, Refused> {
+    fn bundle(&mut self, c: BundleControl) -> Result<BundleControl, (Option<u32>, Refused)> {
         let reply = |type_| Ok(BundleControl { type_, ..c });
         match c.type_ {
             control::OPEN_REQUEST => {
                 if self.bundles.insert(c.bundle_id, Vec::new()).is_some() {
-                    return Err(Refused(BUNDLE_FAILED, 1));
+                    return Err((None, Refused(BUNDLE_FAILED, 1)));
                 }
                 reply(control::OPEN_REPLY)
             }
             control::COMMIT_REQUEST => {
-                let changes = self.bundles.remove(&c.bundle_id).ok_or(Refused(BUNDLE_FAILED, 2))?;
+                let changes = self.bundles.remove(&c.bundle_id).ok_or((None, Refused(BUNDLE_FAILED, 2)))?;
                 if self.refuse_bundles > 0 {
                     self.refuse_bundles -= 1;
-                    return Err(Refused(BUNDLE_FAILED, 9));
+                    return Err((None, Refused(BUNDLE_FAILED, 9)));
                 }
                 // All or nothing.
                 let before = (self.tables.clone(), self.touched);
-                for m in &changes {
+                for (xid, m) in &changes {
                     if let Err(e) = self.change(m) {
                         (self.tables, self.touched) = before;
-                        return Err(e);
+                        return Err((Some(*xid), e));
                     }
                 }
                 reply(control::COMMIT_REPLY)
+            }
+            control::CLOSE_REQUEST => {
+                if self.refuse_closings > 0 {
+                    self.refuse_closings -= 1;
+                    return Err((None, Refused(BUNDLE_FAILED, 9)));
+                }
+                if !self.bundles.contains_key(&c.bundle_id) {
+                    return Err((None, Refused(BUNDLE_FAILED, 2)));
+                }
+                reply(control::CLOSE_REPLY)
             }
             control::DISCARD_REQUEST => {
                 self.bundles.remove(&c.bundle_id);
@@ -229,6 +269,10 @@ impl FakeSwitch {
 
     fn answer(&self, query: &Query) -> Vec<Body> {
         let parts = match query {
+            Query::TableFeatures(_) => vec![Answer::TableFeatures(self.plain.clone().unwrap_or_default())],
+            Query::MeterFeatures => {
+                vec![Answer::MeterFeatures(MeterFeatures { max_meter: self.most_meters, ..MeterFeatures::default() })]
+            }
             Query::PortDesc => vec![Answer::PortDesc(self.ports.keys().map(|p| self.port(*p)).collect())],
             Query::MeterConfig(_) => vec![Answer::MeterConfig(self.meters.values().cloned().collect())],
             Query::Flow(q) => {
@@ -248,5 +292,28 @@ impl FakeSwitch {
             .enumerate()
             .map(|(i, answer)| Body::MultipartReply(MultipartReply { more: i < last, answer }))
             .collect()
+    }
+}
+
+/// Whether a message is OpenFlow 1.3 without anybody's extensions.
+fn is_plain(body: &Body) -> bool {
+    let basic = |field: &Field| field.header().0 == 0x8000 && field.header().1 < 40;
+    let standard = |action: &Action| match action {
+        Action::Output { .. } | Action::Group(_) | Action::SetQueue(_) | Action::DecNwTtl => true,
+        Action::SetField { field, mask, .. } => mask.is_none() && basic(field),
+        _ => false,
+    };
+    match body {
+        Body::BundleControl(_) | Body::BundleAdd(_) | Body::Experimenter(_) => false,
+        Body::FlowMod(m) => {
+            m.matches.iter().all(|(field, _)| basic(field))
+                && m.instructions.iter().all(|i| match i {
+                    Instruction::ApplyActions(list) | Instruction::WriteActions(list) => list.iter().all(standard),
+                    Instruction::Unknown { .. } => false,
+                    _ => true,
+                })
+        }
+        Body::PacketOut(p) => p.actions.iter().all(standard),
+        _ => true,
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use check::{check_order, reaches};
 use fseg_address::LeaseState;
 use fseg_admission::{Account, Device, LoginStart};
+use fseg_control::recording::{Recorder, Replay};
 use fseg_control::{
     Answer, Change, Controller, Effect, Event, EventKind, Input, Now, Record, RecordKey, SiteConfig, Standing, Ticket,
 };
@@ -55,6 +56,21 @@ pub(crate) struct World {
     pub(crate) held: BTreeMap<Dpid, VecDeque<Message>>,
     pub(crate) answers: BTreeMap<Ticket, Answer>,
     pub(crate) events: Vec<Event>,
+    /// Devices that answer when they are called by ARP: where, and which address.
+    pub(crate) answering: BTreeMap<Mac, (Location, Ipv4Addr)>,
+    /// The process dies when so many effects of the next flush are carried out, and starts again.
+    pub(crate) dies_after: Option<usize>,
+    /// The store takes nothing.
+    pub(crate) store_fails: bool,
+    /// What waits for the store; lost with the process.
+    pub(crate) backlog: Vec<Change>,
+    /// Barrier replies that come late: behind whatever else the switches say, and twice.
+    pub(crate) barriers_late: usize,
+    /// How far the wall clock jumped since the process started.
+    pub(crate) jumped: bool,
+    /// Of this start of the node.
+    recorder: Recorder,
+    recording: Vec<u8>,
     next_connection: u64,
     next_ticket: u64,
     inbox: VecDeque<(Dpid, u64, Message)>,
@@ -67,14 +83,22 @@ impl World {
     }
 
     pub(crate) fn with(config: SiteConfig) -> Self {
+        Self::with_switches(config, |_| {})
+    }
+
+    /// The same with switches that are not as usual.
+    pub(crate) fn with_switches(config: SiteConfig, change: impl Fn(&mut FakeSwitch)) -> Self {
         let mut net = Network::default();
         for s in &config.switches {
-            net.add(FakeSwitch::new(s.dpid, s.ports.iter().map(|p| p.number)));
+            let mut switch = FakeSwitch::new(s.dpid, s.ports.iter().map(|p| p.number));
+            change(&mut switch);
+            net.add(switch);
         }
         net.cable(at(SW1, UP), at(NODE, 1));
         net.cable(at(SW2, UP), at(NODE, 2));
         let now = Now { wall: START, mono: Mono(1_000) };
         let controller = Controller::new(config.clone(), vec![], now).unwrap();
+        let recorder = Recorder::begin("test", &config, &[], now).unwrap();
         let mut world = Self {
             config,
             records: BTreeMap::new(),
@@ -86,6 +110,14 @@ impl World {
             held: BTreeMap::new(),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            answering: BTreeMap::new(),
+            dies_after: None,
+            store_fails: false,
+            backlog: Vec::new(),
+            barriers_late: 0,
+            jumped: false,
+            recorder,
+            recording: Vec::new(),
             next_connection: 1,
             next_ticket: 1,
             inbox: VecDeque::new(),
@@ -100,7 +132,11 @@ impl World {
     /// A site with the policy above, accounts `anna`, `bert` and `dora` (role dev), and devices `crm-1` and `crm-2`, whose
     /// MAC addresses end in 101 and 102.
     pub(crate) fn office() -> Self {
-        let mut world = Self::empty();
+        Self::furnished(Self::empty())
+    }
+
+    /// The office in a site that is there already.
+    pub(crate) fn furnished(mut world: Self) -> Self {
         for (who, roles) in [("anna", &[][..]), ("bert", &[]), ("dora", &["dev"])] {
             world.put_account(account(who, roles));
         }
@@ -116,29 +152,82 @@ impl World {
     // What the shell does.
 
     pub(crate) fn handle(&mut self, input: Input) {
-        self.controller.handle(input, self.now);
+        self.feed(input);
         self.settle();
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.recorder.input(&input, self.now);
+        self.controller.handle(input, self.now);
+    }
+
+    /// Somebody at this address typed an account and a password.
+    pub(crate) fn login_start(&mut self, address: Ipv4Addr, account: &str) -> Option<LoginStart> {
+        self.recorder.login_start(address, account, self.now);
+        self.controller.login_start(address, account, self.now)
+    }
+
+    /// The recording of this start of the node.
+    pub(crate) fn recording(&mut self) -> &[u8] {
+        self.recording.extend(self.recorder.take());
+        &self.recording
+    }
+
+    /// Another controller that is told the same decides the same, and ends in the same state.
+    pub(crate) fn check_replay(&mut self) {
+        self.recording();
+        let mut replay = Replay::new(&self.recording).unwrap();
+        while let Some(done) = replay.step().unwrap() {
+            let came = format!("{:?}", done.effects).chars().take(2000).collect::<String>();
+            assert_eq!(done.difference, None, "step {}: {}: {came}", done.number, done.what);
+        }
+        assert_eq!(replay.torn(), 0);
+        let ends = |c: &Controller| -> Vec<_> { c.endpoints().map(|(e, s, class)| (e.clone(), s, class)).collect() };
+        assert_eq!(ends(replay.controller()), ends(&self.controller));
     }
 
     /// Carries effects out and hands in what follows from them, until nothing follows any more.
     pub(crate) fn settle(&mut self) {
+        let mut late = VecDeque::new();
         for step in 0.. {
             assert!(step < 20_000, "the controller and the switches never come to rest");
             let effects = self.controller.flush();
+            self.recorder.flushed(&effects);
             let quiet = effects.is_empty();
             check_order(&effects);
-            for effect in effects {
-                self.carry_out(effect);
+            if !quiet && let Some(last) = self.dies_after.take() {
+                for effect in effects.into_iter().take(last) {
+                    self.carry_out(effect, true);
+                }
+                return self.restart();
             }
+            // As the node does: a commit takes along what waits.
+            let durable = if self.store_fails {
+                self.backlog.is_empty() && !matches!(effects.first(), Some(Effect::Commit(_)))
+            } else {
+                let waiting = std::mem::take(&mut self.backlog);
+                self.commit(waiting);
+                true
+            };
+            for effect in effects {
+                self.carry_out(effect, durable);
+            }
+            self.answer_calls();
             for (dpid, message) in std::mem::take(&mut self.net.said) {
                 if let Some(connection) = self.connected.get(&dpid) {
+                    if self.barriers_late > 0 && matches!(message.body, Body::BarrierReply) {
+                        self.barriers_late -= 1;
+                        late.push_back((dpid, *connection, message.clone()));
+                        late.push_back((dpid, *connection, message));
+                        continue;
+                    }
                     self.inbox.push_back((dpid, *connection, message));
                 }
             }
-            match self.inbox.pop_front() {
+            match self.inbox.pop_front().or_else(|| late.pop_front()) {
                 Some((dpid, connection, message)) => {
                     let message = Box::new(message);
-                    self.controller.handle(Input::Message { dpid, connection, message }, self.now);
+                    self.feed(Input::Message { dpid, connection, message });
                 }
                 None if quiet => return,
                 None => {}
@@ -146,21 +235,59 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Commit(changes) => {
-                for change in changes {
-                    match change {
-                        Change::Put(record) => {
-                            self.records.insert(record.key(), record);
-                        }
-                        Change::Delete(key) => {
-                            self.records.remove(&key);
-                        }
-                        Change::Audit { who, what, .. } => self.audit.push(format!("{who}: {what}")),
-                    }
-                }
+    /// Devices that are called answer.
+    fn answer_calls(&mut self) {
+        let mut answers = Vec::new();
+        for a in &self.net.arrived {
+            let Ok(frame) = fseg_wire::Frame::parse(&a.frame) else { continue };
+            let fseg_wire::Payload::Arp(arp) = &frame.payload else { continue };
+            let called = |(place, ip): &&(Location, Ipv4Addr)| *place == a.place && *ip == arp.target_ip;
+            if arp.operation == fseg_wire::ArpOperation::Request
+                && self.answering.get(&frame.destination).filter(called).is_some()
+            {
+                answers.push((a.place, arp.reply(frame.destination).to_frame(frame.destination, frame.source)));
             }
+        }
+        if !answers.is_empty() {
+            self.net.arrived.clear();
+        }
+        for (place, frame) in answers {
+            self.net.send(place, &frame);
+        }
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Put(record) => {
+                    self.records.insert(record.key(), record);
+                }
+                Change::Delete(key) => {
+                    self.records.remove(&key);
+                }
+                Change::Audit { who, what, .. } => self.audit.push(format!("{who}: {what}")),
+            }
+        }
+    }
+
+    /// Hands in a message that says what no switch would say.
+    pub(crate) fn say(&mut self, dpid: Dpid, message: Message) {
+        if let Some(connection) = self.connected.get(&dpid).copied() {
+            self.handle(Input::Message { dpid, connection, message: Box::new(message) });
+        }
+    }
+
+    /// The wall clock is set; nothing else happens.
+    pub(crate) fn jump(&mut self, seconds: i64) {
+        self.now.wall.0 = self.now.wall.0.saturating_add_signed(seconds * 1000);
+        self.jumped = true;
+    }
+
+    fn carry_out(&mut self, effect: Effect, durable: bool) {
+        match effect {
+            Effect::Commit(changes) if durable => self.commit(changes),
+            Effect::Commit(changes) => self.backlog.extend(changes),
+            Effect::Reply { .. } | Effect::Answer(..) if !durable => {}
             Effect::Send { dpid, connection, messages } => self.transmit(dpid, connection, messages),
             Effect::Reply { dpid, connection, message } => {
                 self.check_acknowledged(&message);
@@ -171,7 +298,7 @@ impl World {
                 assert!(twice.is_none(), "{ticket:?} was answered twice");
             }
             Effect::Event(event) => self.events.push(event),
-            Effect::Presence(_) => {}
+            Effect::Domains(_) | Effect::Presence(_) | Effect::Tables(_) => {}
         }
     }
 
@@ -186,7 +313,7 @@ impl World {
         for message in messages {
             if self.net.message(dpid, &message).is_err() {
                 self.connected.remove(&dpid);
-                self.controller.handle(Input::Disconnected { dpid, connection }, self.now);
+                self.feed(Input::Disconnected { dpid, connection });
                 return;
             }
         }
@@ -250,7 +377,12 @@ impl World {
             switch.disconnected();
         }
         self.now.mono = Mono(0); // another process, another count
-        let records = self.records.values().cloned().collect();
+        self.check_replay();
+        (self.jumped, self.barriers_late) = (false, 0);
+        self.backlog.clear();
+        let records: Vec<_> = self.records.values().cloned().collect();
+        self.recording.clear();
+        self.recorder = Recorder::begin("test", &self.config, &records, self.now).unwrap();
         self.controller = Controller::new(self.config.clone(), records, self.now).unwrap();
         self.settle();
     }
@@ -299,7 +431,19 @@ impl World {
 
     pub(crate) fn try_apply(&mut self, text: &str, dry_run: bool) -> Answer {
         let (file, text) = ("test.yaml".to_owned(), text.to_owned());
-        self.ask(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run })
+        let options = fseg_control::ApplyOptions::default();
+        self.ask(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run, options })
+    }
+
+    /// Hands in a policy with options; the ticket to find the answer by.
+    pub(crate) fn submit_policy(&mut self, text: &str, options: fseg_control::ApplyOptions) -> Ticket {
+        let (file, text) = ("test.yaml".to_owned(), text.to_owned());
+        self.submit(|ticket| Input::ApplyPolicy { ticket, who: "op".into(), file, text, dry_run: false, options })
+    }
+
+    /// Puts a policy in force on the switches that take it, and does not wait for the others.
+    pub(crate) fn apply_partly(&mut self, text: &str) -> Ticket {
+        self.submit_policy(text, fseg_control::ApplyOptions { partial: true, ..Default::default() })
     }
 
     pub(crate) fn apply(&mut self, text: &str) -> fseg_control::Applied {
@@ -355,7 +499,7 @@ impl World {
     }
 
     pub(crate) fn login_as(&mut self, client: &Client, account: &str, right: bool) -> Answer {
-        match self.controller.login_start(client.ip(), account, self.now) {
+        match self.login_start(client.ip(), account) {
             Some(LoginStart::Check { attempt, .. }) => {
                 let address = client.ip();
                 self.ask(|ticket| Input::LoginFinished { ticket, address, attempt, verified: right })

@@ -70,6 +70,7 @@ pub(crate) fn config() -> SiteConfig {
         kind,
         mac: None,
         exit: None,
+        requests: None,
     };
     let exit = ExitConfig {
         address: Ipv4Addr::new(203, 0, 113, 2),
@@ -88,6 +89,7 @@ pub(crate) fn config() -> SiteConfig {
             PortConfig { exit: Some(exit), ..port(12, PortKind::Legacy) },
         ],
         via: vec![(name("sw1"), PortNo(1)), (name("sw2"), PortNo(2))],
+        protocol: fseg_control::Protocol::Ovs,
     };
     let access = |n: &str, dpid| SwitchConfig {
         name: name(n),
@@ -98,6 +100,7 @@ pub(crate) fn config() -> SiteConfig {
             .chain([port(UP, PortKind::Uplink)])
             .collect(),
         via: vec![],
+        protocol: fseg_control::Protocol::Ovs,
     };
     let prefix = "10.0.0.0/8".parse().unwrap();
     let mut address = AddressConfig::flat(ROUTER, prefix);

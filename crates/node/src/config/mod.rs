@@ -12,15 +12,19 @@ use fseg_control::SiteConfig;
 use fseg_model::{Dpid, Name};
 use fseg_yaml::{Diagnostic, Limits, Reader, Source};
 
+use crate::trust::Sharing;
+
 /// Everything in the file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// The site: switches, addresses, admission.
     pub site: SiteConfig,
     /// Where committed state is kept.
     pub state: PathBuf,
     /// Where switches connect to.
-    pub openflow: Vec<SocketAddr>,
+    pub openflow: Vec<OpenFlowListener>,
+    /// How each switch is reached and finds the node.
+    pub access: Vec<SwitchAccess>,
     /// The local API socket.
     pub api_unix: PathBuf,
     /// The API over TLS, if it is offered.
@@ -37,6 +41,57 @@ pub struct NodeConfig {
     pub bridges: Vec<BridgeConfig>,
     /// A policy to start with when none is committed yet.
     pub policy: Option<PathBuf>,
+}
+
+/// How switches talk to the node at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TLS, with a certificate of this node's for each switch.
+    Tls,
+    /// Plain TCP: whoever reaches the address can say that it is a switch.
+    Tcp,
+}
+
+/// Where switches connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFlowListener {
+    /// The address.
+    pub address: SocketAddr,
+    /// How they talk there.
+    pub transport: Transport,
+}
+
+impl OpenFlowListener {
+    /// As Open vSwitch takes it: `ssl:192.0.2.1:6653`.
+    pub fn target(&self) -> String {
+        match self.transport {
+            Transport::Tls => format!("ssl:{}", self.address),
+            Transport::Tcp => format!("tcp:{}", self.address),
+        }
+    }
+}
+
+/// How a switch is reached and finds the node: for its enrolment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwitchAccess {
+    /// The switch.
+    pub switch: Name,
+    /// Its datapath id.
+    pub dpid: Dpid,
+    /// Its database, where the node keeps the bridge.
+    pub database: Option<String>,
+    /// The bridge's name.
+    pub bridge: String,
+    /// Where it finds the node.
+    pub controllers: Vec<String>,
+}
+
+impl SwitchAccess {
+    /// True when the node itself installs the switch's certificate: it shares a machine with it.
+    pub fn is_automatic(&self) -> bool {
+        self.database.as_ref().is_some_and(|d| d.starts_with("unix:"))
+            && self.controllers.iter().any(|c| c.starts_with("ssl:"))
+    }
 }
 
 /// The captive portal.
@@ -66,13 +121,13 @@ pub struct BridgeConfig {
     pub switch: Name,
     /// Its datapath id.
     pub dpid: Dpid,
-    /// The database: `unix:/run/openvswitch/db.sock`, `tcp:192.0.2.1:6640`.
+    /// The database: `unix:/run/openvswitch/db.sock`, `ssl:192.0.2.1:6640`.
     pub database: String,
     /// The bridge's name.
     pub bridge: String,
     /// `netdev` (userspace) or `system` (kernel).
     pub datapath: String,
-    /// Where it finds its controller: `tcp:192.0.2.1:6653`.
+    /// Where it finds its controller: `ssl:192.0.2.1:6653`.
     pub controllers: Vec<String>,
     /// Interfaces: OpenFlow number, device name, Open vSwitch type, MAC address.
     pub ports: Vec<BridgePort>,
@@ -102,6 +157,15 @@ impl NodeConfig {
             Some(config) if !failed => Ok(config),
             _ => Err(reader.into_diagnostics()),
         }
+    }
+
+    /// The switches that share a switch's Open vSwitch, and with it its certificate; the first of them names it.
+    pub fn sharing(&self, switch: &Name) -> Option<Sharing> {
+        let this = self.access.iter().find(|a| a.switch == *switch)?;
+        let beside = |a: &&SwitchAccess| a.switch == *switch || (a.database.is_some() && a.database == this.database);
+        let all: Vec<_> = self.access.iter().filter(beside).collect();
+        let first = all.first()?;
+        Some(Sharing { switch: first.switch.clone(), dpids: all.iter().map(|a| a.dpid).collect() })
     }
 
     /// The device of the node's own port, and the network to put on it.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use fseg_address::{AddressConfig, Pool};
 use fseg_admission::{AdmissionConfig, LocationRule};
-use fseg_control::{ExitConfig, PortConfig, SiteConfig, SwitchConfig};
+use fseg_control::{ExitConfig, PortConfig, Protocol, SiteConfig, SwitchConfig};
 use fseg_model::{Dpid, Mac, Name, PortKind, PortNo};
 use fseg_pipeline::{NatMode, SwitchRole};
-use fseg_yaml::{MapReader, Value};
+use fseg_yaml::{Kind, MapReader, Value};
 use ipnet::Ipv4Net;
 
-use super::{ApiTls, BridgeConfig, BridgePort, NodeConfig, Portal};
+use super::{ApiTls, BridgeConfig, BridgePort, NodeConfig, OpenFlowListener, Portal, SwitchAccess, Transport};
 
 /// The node's own stack at its bridge; the last octet tells it from the router's and the switches' addresses.
 const OWN_MAC: Mac = Mac([0x02, 0xf5, 0xe6, 3, 0, 1]);
@@ -33,23 +33,28 @@ pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
     let state = path(map.optional("state")).unwrap_or_else(|| "/var/lib/fseg".into());
     let policy = path(map.optional("policy"));
     let network_name = map.optional("name").and_then(|v| v.as_text());
-    let openflow = map.optional("openflow").and_then(|v| v.parse_list::<SocketAddr>());
+    let openflow = map.optional("openflow").and_then(listeners);
     let api = map.section("api").and_then(|v| v.as_map()).map(api);
     let portal = map.section("portal").and_then(|v| v.as_map()).map(portal).unwrap_or_default();
     let network = map.required("network").and_then(|v| v.as_map()).and_then(|m| network(m, &portal));
     let admission = map.section("admission").and_then(|v| v.as_map()).map(admission).unwrap_or_default();
     let locations = map.section("locations").and_then(|v| v.as_list()).unwrap_or_default();
     let locations: Vec<LocationRule> = locations.iter().filter_map(|v| location(v.as_map()?)).collect();
-    let openflow = openflow.unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), OPENFLOW_PORT)]);
+    let openflow = openflow.unwrap_or_else(|| {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), OPENFLOW_PORT);
+        vec![OpenFlowListener { address, transport: Transport::Tls }]
+    });
     let mut switches = Vec::new();
     let mut bridges = Vec::new();
+    let mut accesses = Vec::new();
     let list = map.required("switches");
     for value in list.as_ref().and_then(|v| v.as_list()).unwrap_or_default() {
-        if let Some((switch, bridge)) = value.as_map().and_then(|m| switch(m, &openflow)) {
+        if let Some((switch, access, bridge)) = value.as_map().and_then(|m| switch(m, &openflow)) {
             if switches.iter().any(|s: &SwitchConfig| s.name == switch.name || s.dpid == switch.dpid) {
                 value.error(format!("switch `{}`: another switch has the same name or dpid", switch.name));
             }
             switches.push(switch);
+            accesses.push(access);
             bridges.extend(bridge);
         }
     }
@@ -90,11 +95,53 @@ pub(super) fn node(root: Value<'_>) -> Option<NodeConfig> {
         },
         state,
         openflow,
+        access: accesses,
         api_unix: api_unix.unwrap_or_else(|| "/run/fseg/api.sock".into()),
         api_tls,
         bridges,
         policy,
     })
+}
+
+/// `[ADDRESS, …]` for TLS; `{ listen: ADDRESS or [ADDRESS, …], transport: tls or tcp }`; or a list of both.
+fn listeners(value: Value<'_>) -> Option<Vec<OpenFlowListener>> {
+    let one = |value: Value<'_>| -> Option<Vec<OpenFlowListener>> {
+        if !matches!(value.node().value, Kind::Map(_)) {
+            let address = value.parse::<SocketAddr>()?;
+            return Some(vec![OpenFlowListener { address, transport: Transport::Tls }]);
+        }
+        let mut map = value.as_map()?;
+        let listen = map.required("listen").and_then(|v| v.as_one_or_many());
+        let transport = match map.optional("transport") {
+            None => Transport::Tls,
+            Some(v) => match v.as_str() {
+                Some("tls") => Transport::Tls,
+                Some("tcp") => Transport::Tcp,
+                _ => {
+                    v.error_with_help(
+                        "a listener's transport is `tls` or `tcp`",
+                        "with `tcp` whoever reaches the address can say that it is a switch",
+                    );
+                    Transport::Tls
+                }
+            },
+        };
+        map.finish();
+        let addresses: Vec<_> = listen?.iter().map(|v| v.parse::<SocketAddr>()).collect();
+        addresses.into_iter().map(|a| a.map(|address| OpenFlowListener { address, transport })).collect()
+    };
+    let list = match &value.node().value {
+        Kind::Map(_) => one(value)?,
+        _ => {
+            value.as_list()?.into_iter().map(one).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?.concat()
+        }
+    };
+    for (at, listener) in list.iter().enumerate() {
+        if list.iter().take(at).any(|other| other.address == listener.address) {
+            value.error(format!("{} is there twice", listener.address));
+        }
+    }
+    Some(list)
 }
 
 fn path(value: Option<Value<'_>>) -> Option<PathBuf> {
@@ -157,7 +204,7 @@ fn network(mut map: MapReader<'_>, portal: &Portal) -> Option<Network> {
         v.as_text()
     });
     let mtu = map.optional("mtu").and_then(|v| v.as_u64_in(576..=9000)).map(|n| n as u16);
-    let strangers = map.optional("strangers-per-port").and_then(|v| v.as_u64_in(1..=10_000));
+    let strangers = map.optional("strangers-per-port").and_then(|v| v.as_u64_in(1..=1_000_000));
     let upstream = map.optional("dns").and_then(|v| v.parse_list::<SocketAddr>()).unwrap_or_default();
     let reader = map.reader();
     map.finish();
@@ -234,7 +281,9 @@ fn location(mut map: MapReader<'_>) -> Option<LocationRule> {
     Some(LocationRule { place: place?, name: name?, mac, roles: BTreeSet::from_iter(roles) })
 }
 
-fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConfig, Option<BridgeConfig>)> {
+type ReadSwitch = (SwitchConfig, SwitchAccess, Option<BridgeConfig>);
+
+fn switch(mut map: MapReader<'_>, openflow: &[OpenFlowListener]) -> Option<ReadSwitch> {
     let name = map.required("name").and_then(|v| v.parse::<Name>());
     let dpid = map.required("dpid").and_then(|v| v.parse::<Dpid>());
     let role = match map.optional("role") {
@@ -248,11 +297,16 @@ fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConf
             }
         },
     };
+    let protocol = protocol(&mut map, role);
     let database_value = map.optional("ovsdb");
     let database = database_value.as_ref().and_then(|v| v.as_text());
     let bridge = map.optional("bridge").and_then(|v| v.as_text());
     let datapath = map.optional("datapath").and_then(|v| v.as_text()).unwrap_or_else(|| "system".into());
-    let controllers = map.optional("controllers").and_then(|v| v.parse_list::<String>());
+    let controllers_value = map.optional("controllers");
+    let controllers = controllers_value.as_ref().and_then(|v| v.parse_list::<String>());
+    if let (Some(value), Some(list)) = (&controllers_value, &controllers) {
+        controllers_fit(value, list, openflow);
+    }
     let (mut ports, mut via, mut devices) = (Vec::new(), Vec::new(), Vec::new());
     for value in map.required("ports").and_then(|v| v.as_list()).unwrap_or_default() {
         let Some((port, device, leads_to)) = value.as_map().and_then(port) else { continue };
@@ -270,27 +324,85 @@ fn switch(mut map: MapReader<'_>, openflow: &[SocketAddr]) -> Option<(SwitchConf
     }
     if let Some(database) = &database_value
         && controllers.is_none()
-        && database.as_str().is_some_and(|d| !["unix:", "tcp:127.", "tcp:[::1]"].iter().any(|near| d.starts_with(near)))
-        && openflow.iter().any(|a| a.ip().is_loopback() || a.ip().is_unspecified())
+        && database.as_str().is_some_and(|d| !is_near(d))
+        && openflow.iter().any(|l| l.address.ip().is_loopback() || l.address.ip().is_unspecified())
     {
-        let own: Vec<String> = openflow.iter().map(ToString::to_string).collect();
+        let own: Vec<String> = openflow.iter().map(|l| l.address.to_string()).collect();
         database.error_with_help(
             format!("a switch elsewhere does not find the node at {}", own.join(", ")),
             "list the node's address on the control network under `openflow`, or give the switch `controllers`",
         );
     }
+    if protocol != Protocol::Ovs && ports.iter().any(|p| p.exit.as_ref().is_some_and(|e| e.mode == NatMode::Nat)) {
+        let text = "an exit with `mode: nat` needs Open vSwitch, and this switch's `protocol` is another";
+        map.reader().error(map.span(), text);
+    }
     map.finish();
     let (name, dpid) = (name?, dpid?);
-    let bridge = database.map(|database| BridgeConfig {
+    let access = SwitchAccess {
         switch: name.clone(),
         dpid,
         database,
         bridge: bridge.unwrap_or_else(|| name.to_string()),
+        controllers: controllers.unwrap_or_else(|| openflow.iter().map(OpenFlowListener::target).collect()),
+    };
+    let bridge = access.database.clone().map(|database| BridgeConfig {
+        switch: name.clone(),
+        dpid,
+        database,
+        bridge: access.bridge.clone(),
         datapath,
-        controllers: controllers.unwrap_or_else(|| openflow.iter().map(|a| format!("tcp:{a}")).collect()),
+        controllers: access.controllers.clone(),
         ports: devices,
     });
-    Some((SwitchConfig { name, dpid, role, ports, via }, bridge))
+    Some((SwitchConfig { name, dpid, role, ports, via, protocol }, access, bridge))
+}
+
+/// Whether a database is of this machine.
+fn is_near(database: &str) -> bool {
+    ["unix:", "tcp:127.", "tcp:[::1]", "ssl:127.", "ssl:[::1]"].iter().any(|near| database.starts_with(near))
+}
+
+/// A switch that speaks plain TCP to a port that asks for TLS, or the other way round, never comes in.
+fn controllers_fit(value: &Value<'_>, controllers: &[String], openflow: &[OpenFlowListener]) {
+    let offers = |transport| openflow.iter().any(|l| l.transport == transport);
+    for target in controllers {
+        match target.split_once(':') {
+            Some(("tcp", rest)) if !offers(Transport::Tcp) => value.error_with_help(
+                format!("`{target}` is plain TCP, and the node takes switches by TLS only"),
+                format!(
+                    "write ssl:{rest}, or let the node listen for it with `openflow: {{ listen: …, transport: tcp }}`"
+                ),
+            ),
+            Some(("ssl", _)) if !offers(Transport::Tls) => value.error_with_help(
+                format!("`{target}` is TLS, and the node takes switches by plain TCP only"),
+                "leave out `transport: tcp` under `openflow`",
+            ),
+            Some(("tcp" | "ssl" | "unix", _)) => {}
+            _ => value.error_with_help(format!("`{target}` is not a controller"), "write ssl:ADDRESS:6653"),
+        }
+    }
+}
+
+fn protocol(map: &mut MapReader<'_>, role: SwitchRole) -> Protocol {
+    let Some(value) = map.optional("protocol") else { return Protocol::Ovs };
+    let protocol = match value.as_str() {
+        Some("ovs") => Protocol::Ovs,
+        Some("openflow13") => Protocol::OpenFlow13,
+        Some("auto") => Protocol::Auto,
+        _ => {
+            value.error("a switch's protocol is `ovs`, `openflow13` or `auto`");
+            return Protocol::Ovs;
+        }
+    };
+    if role == SwitchRole::Node && protocol != Protocol::Ovs {
+        value.error_with_help(
+            "the node's own bridge is Open vSwitch",
+            "it translates addresses and sends strangers to the portal; leave `protocol` out here",
+        );
+        return Protocol::Ovs;
+    }
+    protocol
 }
 
 fn port(mut map: MapReader<'_>) -> Option<(PortConfig, String, Vec<Name>)> {
@@ -312,6 +424,7 @@ fn port(mut map: MapReader<'_>) -> Option<(PortConfig, String, Vec<Name>)> {
         },
     };
     let to = map.optional("to").and_then(|v| v.parse_list::<Name>()).unwrap_or_default();
+    let requests = map.optional("requests").and_then(|v| v.as_u64_in(1..=1_000_000)).map(|n| n as u32);
     let exit = (kind == PortKind::Legacy).then(|| exit(&mut map));
     map.finish();
     let (number, name) = (PortNo(u32::try_from(number?).ok()?), name?);
@@ -321,7 +434,7 @@ fn port(mut map: MapReader<'_>) -> Option<(PortConfig, String, Vec<Name>)> {
     };
     let mac = (kind == PortKind::Service).then_some(OWN_MAC);
     let device = device.unwrap_or_else(|| name.to_string());
-    Some((PortConfig { number, name, kind, mac, exit }, device, to))
+    Some((PortConfig { number, name, kind, mac, exit, requests }, device, to))
 }
 
 fn port_number(value: Value<'_>) -> Option<u64> {

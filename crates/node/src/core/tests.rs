@@ -49,6 +49,7 @@ impl Bench {
         let controller = Controller::new(config.site, vec![], clock.now()).unwrap();
         let flaky = Flaky::default();
         let mut worker = Worker {
+            readings: Proofs::start(clock).unwrap().1,
             controller,
             store: Box::new(flaky.clone()),
             clock,
@@ -57,7 +58,9 @@ impl Bench {
             waiters: Waiters::default(),
             outlets: Outlets::default(),
             store_ok: Arc::new(AtomicBool::new(true)),
+            domains: Domains::default(),
             backlog: Backlog::default(),
+            recording: None,
         };
         worker.carry_out();
         Self { worker, flaky, next: 0 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod learn;
 mod policy;
 mod request;
 mod server;

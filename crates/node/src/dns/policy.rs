@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use futures::future::BoxFuture;
 use hickory_proto::rr::Name;
 
 /// How a client is treated.
@@ -24,6 +25,17 @@ pub trait DnsPolicy: Send + Sync + 'static {
     fn lookup(&self, name: &str) -> Option<Vec<IpAddr>>;
     /// The name (without the domain) of the endpoint with this address.
     fn reverse(&self, address: IpAddr) -> Option<String>;
+    /// Whether an external lists this name (lower case, without the final dot): then its addresses must be learned before
+    /// they are told.
+    fn is_watched(&self, name: &str) -> bool;
+    /// An endpoint is about to be told these addresses of a watched name, each with its time in seconds. Comes back when the
+    /// switches know them, with the addresses that must not be told; `None` when that takes too long.
+    fn learn(
+        &self,
+        client: IpAddr,
+        name: String,
+        addresses: Vec<(Ipv4Addr, u32)>,
+    ) -> BoxFuture<'_, Option<Vec<Ipv4Addr>>>;
 }
 
 /// How the forwarder answers.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{RData, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ use crate::http::{Shutdown, Slots, next, stopped};
 
 use super::answer::local;
 use super::cache::{Cache, Kept};
+use super::learn;
 use super::policy::{DnsConfig, DnsPolicy};
 use super::request::{Received, Request, TCP_MAX, read, write};
 use super::upstream::Upstreams;
@@ -84,12 +86,12 @@ async fn serve_udp(socket: UdpSocket, forwarder: Arc<Forwarder>, shutdown: Shutd
                     let _ = socket.try_send_to(&bytes, peer);
                 }
             }
-            Own::Ask(request) => {
+            Own::Ask(request, kept) => {
                 // No place left: silence makes the client try again later, an error would make it give up.
                 let Some(place) = forwarder.asking.take(client) else { continue };
                 let (forwarder, socket) = (forwarder.clone(), socket.clone());
                 tasks.spawn(async move {
-                    let reply = forwarder.ask(&request).await;
+                    let reply = forwarder.ask(client, &request, kept).await;
                     if let Some(bytes) = write(&reply, request.udp_limit) {
                         let _ = socket.send_to(&bytes, peer).await;
                     }
@@ -129,8 +131,8 @@ async fn serve_stream(mut stream: TcpStream, client: IpAddr, forwarder: &Forward
         let reply = match forwarder.own_answer(client, &bytes) {
             Own::Drop => return None,
             Own::Reply(reply, _) => reply,
-            Own::Ask(request) => match forwarder.asking.take(client) {
-                Some(_place) => forwarder.ask(&request).await,
+            Own::Ask(request, kept) => match forwarder.asking.take(client) {
+                Some(_place) => forwarder.ask(client, &request, kept).await,
                 None => request.reply(ResponseCode::ServFail),
             },
         };
@@ -147,8 +149,8 @@ enum Own {
     Drop,
     /// This, in at most so many bytes by UDP.
     Reply(Message, usize),
-    /// An upstream resolver must be asked.
-    Ask(Request),
+    /// An upstream resolver must be asked, or what it said lately must be learned first.
+    Ask(Request, Option<Kept>),
 }
 
 impl Forwarder {
@@ -164,25 +166,56 @@ impl Forwarder {
         let (name, kind) = (&request.query.name, request.query.query_type);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         match cache.get(name, kind, Instant::now()) {
-            Some(kept) => Own::Reply(filled(&request, kept), request.udp_limit),
-            None => Own::Ask(request),
+            Some(kept) if self.watched(&request).is_none() => Own::Reply(filled(&request, kept), request.udp_limit),
+            kept => Own::Ask(request, kept),
         }
     }
 
-    async fn ask(&self, request: &Request) -> Message {
+    /// The name that a question is for, if an external lists it.
+    fn watched(&self, request: &Request) -> Option<String> {
+        if request.query.query_type != RecordType::A {
+            return None;
+        }
+        learn::forms(&request.query.name).into_iter().find(|name| self.policy.is_watched(name))
+    }
+
+    async fn ask(&self, client: IpAddr, request: &Request, kept: Option<Kept>) -> Message {
+        if let Some(kept) = kept {
+            return self.told(client, request, kept).await;
+        }
         match self.upstreams.ask(&request.query).await {
             Ok(answer) => {
                 let kept = Kept::of(answer);
                 let (name, kind) = (request.query.name.clone(), request.query.query_type);
-                let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-                cache.put(name, kind, kept.clone(), Instant::now());
-                filled(request, kept)
+                {
+                    let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+                    cache.put(name, kind, kept.clone(), Instant::now());
+                }
+                self.told(client, request, kept).await
             }
             Err(error) => {
                 tracing::debug!(%error, "a DNS question found no answer");
                 request.reply(ResponseCode::ServFail)
             }
         }
+    }
+
+    /// The answer, after the switches know the addresses in it: whoever connects at once gets through.
+    async fn told(&self, client: IpAddr, request: &Request, mut kept: Kept) -> Message {
+        let Some(name) = self.watched(request) else { return filled(request, kept) };
+        let addresses = learn::addresses(&request.query.name, &kept.answers);
+        if addresses.is_empty() {
+            return filled(request, kept);
+        }
+        let Some(refused) = self.policy.learn(client, name, addresses).await else {
+            // The client asks again, and nobody was led anywhere.
+            return request.reply(ResponseCode::ServFail);
+        };
+        kept.answers.retain(|r| !matches!(&r.data, RData::A(a) if refused.contains(&a.0)));
+        for record in &mut kept.answers {
+            record.ttl = record.ttl.min(learn::LONGEST);
+        }
+        filled(request, kept)
     }
 }
 

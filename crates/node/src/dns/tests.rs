@@ -14,7 +14,11 @@ use tokio::sync::watch;
 
 use super::{Client, DnsConfig, DnsPolicy, serve};
 
-struct Fake(Mutex<Client>);
+/// Looks out for names below `office.example`; refuses addresses that end in 66; on `slow.office.example` it gives up.
+struct Fake(Mutex<Client>, Mutex<Vec<Taught>>);
+
+/// A name with its addresses and their times.
+type Taught = (String, Vec<(Ipv4Addr, u32)>);
 
 impl DnsPolicy for Fake {
     fn who(&self, client: IpAddr) -> Client {
@@ -32,6 +36,25 @@ impl DnsPolicy for Fake {
     fn reverse(&self, address: IpAddr) -> Option<String> {
         (address == IpAddr::from([10, 0, 0, 5])).then(|| "anna".to_owned())
     }
+    fn is_watched(&self, name: &str) -> bool {
+        name.ends_with(".office.example")
+    }
+    fn learn(
+        &self,
+        client: IpAddr,
+        name: String,
+        addresses: Vec<(Ipv4Addr, u32)>,
+    ) -> futures::future::BoxFuture<'_, Option<Vec<Ipv4Addr>>> {
+        assert_eq!(client, IpAddr::from([127, 0, 0, 1]));
+        Box::pin(async move {
+            // The answer must wait for this.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            let refused = addresses.iter().map(|(a, _)| *a).filter(|a| a.octets()[3] == 66).collect();
+            let slow = name.starts_with("slow.");
+            self.1.lock().unwrap().push((name, addresses));
+            (!slow).then_some(refused)
+        })
+    }
 }
 
 /// How the scripted resolver behaves.
@@ -47,6 +70,8 @@ enum Script {
     Forged,
     /// Truncated by UDP, a long text by TCP.
     Truncated,
+    /// An alias, and behind it 192.0.2.1, 192.0.2.66, and an address of another name.
+    Alias,
     /// Nothing.
     Silent,
 }
@@ -123,6 +148,18 @@ fn answers(script: Script, query: &Message) -> Vec<Vec<u8>> {
         Script::Noisy => vec![bytes(&forged), bytes(&other), b"garbage".to_vec(), bytes(query), bytes(&honest)],
         Script::Forged => vec![bytes(&forged); 20],
         Script::Silent => vec![],
+        Script::Alias => {
+            let mut chain = reply(query);
+            let edge = Name::from_str("edge.example.").unwrap();
+            let alias = RData::CNAME(hickory_proto::rr::rdata::CNAME(edge.clone()));
+            chain.add_answer(Record::from_rdata(query.queries[0].name.clone(), 40, alias));
+            for last in [1, 66] {
+                chain.add_answer(Record::from_rdata(edge.clone(), 300_000, RData::A(A([192, 0, 2, last].into()))));
+            }
+            let beside = Name::from_str("beside.example.").unwrap();
+            chain.add_answer(Record::from_rdata(beside, 60, RData::A(A([192, 0, 2, 99].into()))));
+            vec![bytes(&chain)]
+        }
         Script::Truncated => {
             let mut cut = reply(query);
             cut.metadata.truncation = true;
@@ -145,7 +182,7 @@ impl Running {
 
     async fn with_domain(domain: &str, client: Client, upstreams: Vec<SocketAddr>) -> Self {
         let (udp, tcp, address) = sockets().await;
-        let fake = Arc::new(Fake(Mutex::new(client)));
+        let fake = Arc::new(Fake(Mutex::new(client), Mutex::default()));
         let config = DnsConfig {
             domain: Name::from_str(domain).unwrap(),
             portal_name: Some(Name::from_str("portal.fseg.internal").unwrap()),
@@ -386,4 +423,50 @@ async fn hostile_packets_do_no_harm() {
     assert_eq!(stream.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     dns.stop.send(true).unwrap();
     dns.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn watched_names_are_learned_before_they_are_told() {
+    let (upstream, asked) = resolver(Script::Alias).await;
+    let dns = Running::start(Client::Admitted, vec![upstream]).await;
+    let taught = |n: usize| {
+        let all = dns.fake.1.lock().unwrap();
+        assert_eq!(all.len(), n, "{all:?}");
+        all.last().cloned()
+    };
+    // Twice: from the resolver, and from the cache.
+    for round in 1..=2 {
+        let answer = dns.ask("Login.Office.Example.", RecordType::A).await;
+        let addresses: Vec<String> = data(&answer).into_iter().filter(|d| d.contains("192.0.2.")).collect();
+        // What was refused is left out, and nothing may be kept for longer than it is open.
+        assert_eq!(addresses, ["86400 192.0.2.1", "60 192.0.2.99"]);
+        let (name, learned) = taught(round).unwrap();
+        assert_eq!(name, "login.office.example");
+        assert_eq!(learned, [([192, 0, 2, 1].into(), 40), ([192, 0, 2, 66].into(), 40)]);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // Other names and other kinds of questions teach nothing.
+    dns.ask("www.elsewhere.example.", RecordType::A).await;
+    dns.ask("login.office.example.", RecordType::AAAA).await;
+    taught(2);
+    // When the switches take too long, the client is told to ask again.
+    let late = dns.ask("slow.office.example.", RecordType::A).await;
+    assert_eq!((late.metadata.response_code, late.answers.len()), (ResponseCode::ServFail, 0));
+    // By TCP too.
+    let mut stream = TcpStream::connect(dns.address).await.unwrap();
+    let bytes = query("tcp.office.example.", RecordType::A).to_vec().unwrap();
+    stream.write_u16(bytes.len().try_into().unwrap()).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let length = stream.read_u16().await.unwrap();
+    let mut bytes = vec![0; length.into()];
+    stream.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(taught(4).unwrap().0, "tcp.office.example");
+}
+
+#[tokio::test]
+async fn strangers_teach_nothing() {
+    let (upstream, asked) = resolver(Script::Alias).await;
+    let dns = Running::start(Client::Stranger, vec![upstream]).await;
+    assert_eq!(data(&dns.ask("login.office.example.", RecordType::A).await), ["1 10.0.0.1"]);
+    assert_eq!((dns.fake.1.lock().unwrap().len(), asked.load(Ordering::SeqCst)), (0, 0));
 }

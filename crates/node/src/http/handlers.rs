@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use fseg_api::{ApiError, ErrorCode, OperationId as Id, PolicyApply, TokenCreated, TokenNew};
@@ -34,6 +34,13 @@ async fn policy(service: &dyn NodeService, who: Caller, policy: PolicyApply, dry
     Ok(json(status, &result))
 }
 
+/// The version of an `If-Match` header (RFC 9110, 13.1.1), with quotes as entity tags have them, or without.
+fn version_of(value: &HeaderValue) -> Result<u64, Failure> {
+    let text = value.to_str().unwrap_or_default();
+    let number = text.trim().trim_matches('"').parse();
+    Ok(number.map_err(|_| ApiError::bad_request("`If-Match` must hold the number of a version of the policy"))?)
+}
+
 /// The handler of an operation. The match is exhaustive: an operation without a handler does not compile.
 pub(super) fn handler(id: Id) -> MethodRouter<Arc<Shared>> {
     match id {
@@ -55,9 +62,27 @@ pub(super) fn handler(id: Id) -> MethodRouter<Arc<Shared>> {
         Id::Health => get(|State(s): Service| async move { json(StatusCode::OK, &s.service.health().await) }),
         Id::Endpoints => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.endpoints(w)).await }),
         Id::Sessions => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.sessions(w)).await }),
+        Id::Externals => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.externals(w)).await }),
+        Id::Services => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.services(w)).await }),
+        Id::Streams => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.streams(w)).await }),
         Id::Groups => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.groups(w)).await }),
         Id::Permits => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.permits(w)).await }),
         Id::Switches => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.switches(w)).await }),
+        Id::SwitchProof => get(|State(s): Service, Extension(w): Who, NamePath(name)| async move {
+            reply(s.service.switch_proof(w, name)).await
+        }),
+        Id::Enrolments => {
+            get(|State(s): Service, Extension(w): Who| async move { reply(s.service.enrolments(w)).await })
+        }
+        Id::SwitchEnrol => post(|State(s): Service, Extension(w): Who, NamePath(name), JsonBody(enrol)| async move {
+            reply(s.service.switch_enrol(w, name, enrol)).await
+        }),
+        Id::SwitchRevoke => delete(|State(s): Service, Extension(w): Who, NamePath(name)| async move {
+            done(s.service.switch_revoke(w, name)).await
+        }),
+        Id::Trace => post(|State(s): Service, Extension(w): Who, JsonBody(question)| async move {
+            reply(s.service.trace(w, question)).await
+        }),
         Id::Explain => post(|State(s): Service, Extension(w): Who, JsonBody(question)| async move {
             reply(s.service.explain(w, question)).await
         }),
@@ -68,8 +93,31 @@ pub(super) fn handler(id: Id) -> MethodRouter<Arc<Shared>> {
         Id::PolicyCheck => post(|State(s): Service, Extension(w): Who, JsonBody(text)| async move {
             policy(&*s.service, w, text, true).await
         }),
-        Id::PolicyApply => post(|State(s): Service, Extension(w): Who, JsonBody(text)| async move {
-            policy(&*s.service, w, text, false).await
+        Id::PolicyApply => {
+            post(|State(s): Service, Extension(w): Who, headers: HeaderMap, JsonBody(text)| async move {
+                let mut text: PolicyApply = text;
+                if let Some(wanted) = headers.get(header::IF_MATCH) {
+                    text.if_version = Some(version_of(wanted)?);
+                }
+                policy(&*s.service, w, text, false).await
+            })
+        }
+        Id::PolicyPlan => post(|State(s): Service, Extension(w): Who, JsonBody(request)| async move {
+            let plan = s.service.policy_plan(w, request).await?;
+            let status = if plan.accepted { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            Ok::<_, Failure>(json(status, &plan))
+        }),
+        Id::PolicyVersions => get(|State(s): Service, Extension(w): Who, PageOf(page)| async move {
+            reply(s.service.policy_versions(w, page)).await
+        }),
+        Id::PolicyVersion => get(|State(s): Service, Extension(w): Who, NamePath(name)| async move {
+            let version = name.as_str().parse().map_err(|_| {
+                ApiError::bad_request(format!("`{name}` is not a version")).help("`fseg policy log` lists them")
+            })?;
+            reply(s.service.policy_version(w, version)).await
+        }),
+        Id::PolicyDiff => post(|State(s): Service, Extension(w): Who, JsonBody(request)| async move {
+            reply(s.service.policy_diff(w, request)).await
         }),
         Id::Accounts => get(|State(s): Service, Extension(w): Who| async move { reply(s.service.accounts(w)).await }),
         Id::AccountCreate => post(|State(s): Service, Extension(w): Who, JsonBody(account)| async move {

@@ -1,9 +1,10 @@
 //! What the API needs of the node behind it.
 
 use fseg_api::{
-    AccountChange, AccountNew, AccountView, ApiError, AuditEntry, DevicePut, DeviceView, EndpointView, ExplainRequest,
-    Explanation, GroupView, Health, LogEntry, PermitView, PolicyApply, PolicyResult, PolicyView, SessionView,
-    SwitchView, TokenNew, TokenView, WhyView,
+    AccountChange, AccountNew, AccountView, ApiError, AuditEntry, DevicePut, DeviceView, DiffRequest, DiffView,
+    EndpointView, EnrolNew, Enrolled, Enrolments, ExplainRequest, Explanation, GroupView, Health, LogEntry, PermitView,
+    PlanRequest, PlanView, PolicyApply, PolicyResult, PolicyView, SessionView, SwitchView, TokenNew, TokenView,
+    VersionView, WhyView,
 };
 use fseg_model::Name;
 use futures::future::BoxFuture;
@@ -44,12 +45,28 @@ pub trait NodeService: Send + Sync + 'static {
     fn sessions(&self, caller: Caller) -> Answer<'_, Vec<SessionView>>;
     /// Groups of the policy in force.
     fn groups(&self, caller: Caller) -> Answer<'_, Vec<GroupView>>;
+    /// See [`fseg_api::OPERATIONS`].
+    fn externals(&self, caller: Caller) -> Answer<'_, Vec<fseg_api::ExternalView>>;
+    /// See [`fseg_api::OPERATIONS`].
+    fn services(&self, caller: Caller) -> Answer<'_, Vec<fseg_api::ServiceView>>;
+    /// See [`fseg_api::OPERATIONS`].
+    fn streams(&self, caller: Caller) -> Answer<'_, Vec<fseg_api::StreamView>>;
     /// Permits of the policy in force.
     fn permits(&self, caller: Caller) -> Answer<'_, Vec<PermitView>>;
     /// Switches and their ports.
     fn switches(&self, caller: Caller) -> Answer<'_, Vec<SwitchView>>;
+    /// Reads a switch and proves its rows.
+    fn switch_proof(&self, caller: Caller, name: Name) -> Answer<'_, fseg_api::ProofView>;
+    /// Certificates of switches, and connections that were turned away.
+    fn enrolments(&self, caller: Caller) -> Answer<'_, Enrolments>;
+    /// Issues a certificate for a switch; not found when the configuration does not name it.
+    fn switch_enrol(&self, caller: Caller, name: Name, enrol: EnrolNew) -> Answer<'_, Enrolled>;
+    /// Revokes every certificate of a switch; not found when it has none that counts.
+    fn switch_revoke(&self, caller: Caller, name: Name) -> Answer<'_, ()>;
     /// May this open a connection to that, why, and by which rows?
     fn explain(&self, caller: Caller, question: ExplainRequest) -> Answer<'_, Explanation>;
+    /// What do the tables do with this packet?
+    fn trace(&self, caller: Caller, question: fseg_api::TraceRequest) -> Answer<'_, fseg_api::TraceView>;
     /// Why rows with this cookie exist.
     fn why(&self, caller: Caller, cookie: u64) -> Answer<'_, WhyView>;
     /// The policy in force.
@@ -57,6 +74,14 @@ pub trait NodeService: Send + Sync + 'static {
     /// Puts a policy in force, or with `dry_run` says what that would do. A policy with errors or failed tests is an
     /// `Ok` with `accepted: false`.
     fn policy_apply(&self, caller: Caller, policy: PolicyApply, dry_run: bool) -> Answer<'_, PolicyResult>;
+    /// What applying a policy would do. A policy with errors or failed tests is an `Ok` with `accepted: false`.
+    fn policy_plan(&self, caller: Caller, request: PlanRequest) -> Answer<'_, PlanView>;
+    /// Versions of the policy, newest first.
+    fn policy_versions(&self, caller: Caller, page: Page) -> Answer<'_, Vec<VersionView>>;
+    /// One version of the policy.
+    fn policy_version(&self, caller: Caller, version: u64) -> Answer<'_, PolicyView>;
+    /// What differs between two versions.
+    fn policy_diff(&self, caller: Caller, request: DiffRequest) -> Answer<'_, DiffView>;
     /// Accounts of people.
     fn accounts(&self, caller: Caller) -> Answer<'_, Vec<AccountView>>;
     /// Makes an account; conflict when it exists.

@@ -2,17 +2,18 @@
 
 use fseg_admission::{Account, Device, HashParams, MacMatcher, PasswordHash, hash_password};
 use fseg_api::{
-    AccountChange, AccountNew, AccountView, ApiError, AuditEntry, DevicePut, DeviceView, EndpointView, ExplainRequest,
-    Explanation, GroupView, Health, HealthPart, LogEntry, PermitView, PolicyApply, PolicyResult, PolicyView, Secret,
-    SessionView, SwitchChange, SwitchView, TokenNew, TokenView, WhyView,
+    AccountChange, AccountNew, AccountView, ApiError, AuditEntry, DevicePut, DeviceView, DiffRequest, DiffView,
+    EndpointView, EnrolNew, Enrolled, Enrolments, ExplainRequest, Explanation, GroupView, Health, HealthPart, LogEntry,
+    PermitView, PlanRequest, PlanView, PolicyApply, PolicyResult, PolicyView, Secret, SessionView, SwitchRefusal,
+    SwitchView, TokenNew, TokenView, VersionView, WhyView,
 };
-use fseg_control::{Answer as CoreAnswer, Controller, Input, LinkPhase, Now, Refusal};
+use fseg_control::{Answer as CoreAnswer, ApplyOptions, Controller, Input, LinkPhase, Now, Refusal};
 use fseg_model::Name;
 use fseg_yaml::Source;
 use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 
-use super::{Node, metrics, no_answer, refused, views};
+use super::{Node, metrics, no_answer, outside, refused, trace, views};
 use crate::http::{Answer, Caller, NodeService, Page, TokenHash};
 
 impl Node {
@@ -76,10 +77,11 @@ impl NodeService for Node {
                             LinkPhase::Down => "not connected; it keeps its tables",
                         };
                         let trouble = s.last_error.map(|e| format!("; last error: {e}")).unwrap_or_default();
+                        let (whole, lacks) = super::fit::sentence(c, dpid);
                         HealthPart {
                             name: format!("switch {}", c.config().switch_name(dpid)),
-                            ok: s.phase == LinkPhase::Up,
-                            detail: format!("{phase}, {} rows, {} changes pending{trouble}", s.rows, s.pending),
+                            ok: s.phase == LinkPhase::Up && whole,
+                            detail: format!("{phase}, {} rows, {} changes pending{trouble}{lacks}", s.rows, s.pending),
                         }
                     })
                     .collect();
@@ -90,7 +92,14 @@ impl NodeService for Node {
                         detail: format!("the committed policy cannot be used, nothing is permitted: {why}"),
                     },
                     (None, Some(v)) => {
-                        HealthPart { name: "policy".into(), ok: true, detail: format!("version {}", v.version) }
+                        let policy = c.policy();
+                        let (warning, observing) = match (policy.observed.everything, policy.observed.groups.len()) {
+                            (true, _) => ("warning: ", "; OBSERVE-ONLY: nothing is enforced".to_owned()),
+                            (false, 0) => ("", String::new()),
+                            (false, n) => ("warning: ", format!("; observe-only for {n} groups")),
+                        };
+                        let detail = format!("{warning}version {}{observing}", v.version);
+                        HealthPart { name: "policy".into(), ok: true, detail }
                     }
                     (None, None) => HealthPart {
                         name: "policy".into(),
@@ -100,6 +109,8 @@ impl NodeService for Node {
                 });
                 parts
             });
+            parts.extend(self.connection_health());
+            parts.extend(self.proof_health().await);
             match asked.await {
                 Ok(more) => parts.extend(more),
                 Err(e) => parts.push(HealthPart { name: "controller".into(), ok: false, detail: e.to_string() }),
@@ -115,7 +126,8 @@ impl NodeService for Node {
 
     fn metrics(&self, _: Caller) -> Answer<'_, String> {
         let store_ok = self.core.store_ok();
-        self.view(move |c, _| metrics::encode(&metrics::collect(c, store_ok)))
+        let proofs = self.core.proofs.last();
+        self.view(move |c, _| metrics::encode(&metrics::collect(c, store_ok, &proofs)))
     }
 
     fn endpoints(&self, _: Caller) -> Answer<'_, Vec<EndpointView>> {
@@ -124,6 +136,18 @@ impl NodeService for Node {
 
     fn sessions(&self, _: Caller) -> Answer<'_, Vec<SessionView>> {
         self.view(views::sessions)
+    }
+
+    fn externals(&self, _: Caller) -> Answer<'_, Vec<fseg_api::ExternalView>> {
+        self.view(outside::externals)
+    }
+
+    fn services(&self, _: Caller) -> Answer<'_, Vec<fseg_api::ServiceView>> {
+        self.view(outside::services)
+    }
+
+    fn streams(&self, _: Caller) -> Answer<'_, Vec<fseg_api::StreamView>> {
+        self.view(outside::streams)
     }
 
     fn groups(&self, _: Caller) -> Answer<'_, Vec<GroupView>> {
@@ -139,28 +163,40 @@ impl NodeService for Node {
         self.view(move |c, _| views::switches(c, &outlets))
     }
 
+    fn switch_proof(&self, _: Caller, name: Name) -> Answer<'_, fseg_api::ProofView> {
+        Box::pin(self.prove(name))
+    }
+
+    fn enrolments(&self, _: Caller) -> Answer<'_, Enrolments> {
+        Box::pin(async move { Ok(self.enrolment_views()) })
+    }
+
+    fn switch_enrol(&self, caller: Caller, name: Name, enrol: EnrolNew) -> Answer<'_, Enrolled> {
+        Box::pin(self.enrol_switch(caller, name, enrol))
+    }
+
+    fn switch_revoke(&self, caller: Caller, name: Name) -> Answer<'_, ()> {
+        Box::pin(self.revoke_switch(caller, name))
+    }
+
     fn explain(&self, _: Caller, question: ExplainRequest) -> Answer<'_, Explanation> {
         Box::pin(async move {
             let answer = self.core.ask(move |c, now| {
-                let party = |text: &str| {
-                    c.party(text).ok_or_else(|| {
-                        ApiError::not_found("endpoint, external or address", text)
-                            .help("`fseg endpoints` lists who is known; an endpoint that never came has no name yet")
-                    })
-                };
-                let (from, to) = (party(&question.from)?, party(&question.to)?);
-                let flows = c.flows_of(&question.service).ok_or_else(|| {
-                    ApiError::not_found("service", &question.service).help("write a service of the policy, or tcp/443")
-                })?;
+                let (from, to) = (trace::party(c, &question.from)?, trace::party(c, &question.to)?);
+                let flows = trace::flows(c, &question.service)?;
                 // A service is permitted when all of it is: the first part that is not is the answer.
                 let mut answers = flows.into_iter().map(|flow| c.explain(from.clone(), to.clone(), flow));
                 let first = answers.next().ok_or_else(|| ApiError::internal("a service without ports"))?;
-                let denied = |e: &fseg_control::Explained| !e.decision.is_permit();
+                let denied = |e: &fseg_control::Explained| !e.is_permit() || e.defect.is_some();
                 let answer = if denied(&first) { first } else { answers.find(denied).unwrap_or(first) };
                 Ok(views::explanation(c, &answer, now))
             });
             answer.await.map_err(no_answer)?
         })
+    }
+
+    fn trace(&self, _: Caller, question: fseg_api::TraceRequest) -> Answer<'_, fseg_api::TraceView> {
+        Box::pin(async move { self.core.ask(move |c, _| trace::trace(c, &question)).await.map_err(no_answer)? })
     }
 
     fn why(&self, _: Caller, cookie: u64) -> Answer<'_, WhyView> {
@@ -175,20 +211,17 @@ impl NodeService for Node {
 
     fn policy(&self, _: Caller) -> Answer<'_, PolicyView> {
         self.view(|c, _| match c.policy_version() {
-            Some(v) => PolicyView {
-                version: v.version,
-                applied: Some(v.at.into()),
-                by: Some(v.who.clone()),
-                file_name: Some(v.file.clone()),
-                text: v.text.clone(),
-            },
-            None => PolicyView { version: 0, applied: None, by: None, file_name: None, text: String::new() },
+            Some(v) => super::change::policy_view(v),
+            None => {
+                let (applied, by, file_name, message) = Default::default();
+                PolicyView { version: 0, applied, by, file_name, text: String::new(), message }
+            }
         })
     }
 
     fn policy_apply(&self, caller: Caller, policy: PolicyApply, dry_run: bool) -> Answer<'_, PolicyResult> {
         Box::pin(async move {
-            let PolicyApply { text, file_name } = policy;
+            let PolicyApply { text, file_name, message, if_version, partial } = policy;
             let wall = self.core.clock.now().wall;
             // Checked here, off the controller's thread, for the report; the controller checks what it is given again.
             let (source_text, source_name) = (text.clone(), file_name.clone());
@@ -206,7 +239,8 @@ impl NodeService for Node {
                 return Ok(result);
             }
             let who = caller.name;
-            let input = |ticket| Input::ApplyPolicy { ticket, who, file: file_name, text, dry_run };
+            let options = ApplyOptions { message, if_version, partial };
+            let input = |ticket| Input::ApplyPolicy { ticket, who, file: file_name, text, dry_run, options };
             match self.core.submit(input).await.map_err(no_answer)? {
                 CoreAnswer::Applied(a) => {
                     let strings = |list: &[Name]| list.iter().map(ToString::to_string).collect();
@@ -218,16 +252,17 @@ impl NodeService for Node {
                     result.removed = strings(&a.removed);
                     result.changed = strings(&a.changed);
                     result.unconfirmed = strings(&a.unconfirmed);
-                    result.rows = a
-                        .rows
-                        .iter()
-                        .map(|(switch, added, removed)| SwitchChange {
-                            switch: switch.to_string(),
-                            added: *added as u64,
-                            changed: 0,
-                            removed: *removed as u64,
-                        })
-                        .collect();
+                    result.rows = a.rows.iter().map(super::change::switch_change).collect();
+                    Ok(result)
+                }
+                CoreAnswer::NotApplied(not) => {
+                    result.accepted = false;
+                    let refusal = |(switch, reason): &(Name, String)| SwitchRefusal {
+                        switch: switch.to_string(),
+                        reason: reason.clone(),
+                    };
+                    result.refused_by = not.switches.iter().map(refusal).collect();
+                    result.unconfirmed = not.unconfirmed.iter().map(ToString::to_string).collect();
                     Ok(result)
                 }
                 CoreAnswer::Refused(Refusal::Invalid(lines)) => {
@@ -238,6 +273,22 @@ impl NodeService for Node {
                 other => Err(refused(other)),
             }
         })
+    }
+
+    fn policy_plan(&self, _: Caller, request: PlanRequest) -> Answer<'_, PlanView> {
+        Box::pin(async move { self.plan_of(request).await })
+    }
+
+    fn policy_versions(&self, _: Caller, page: Page) -> Answer<'_, Vec<VersionView>> {
+        Box::pin(async move { self.versions_of(page).await })
+    }
+
+    fn policy_version(&self, _: Caller, version: u64) -> Answer<'_, PolicyView> {
+        Box::pin(async move { self.version_of(version).await })
+    }
+
+    fn policy_diff(&self, _: Caller, request: DiffRequest) -> Answer<'_, DiffView> {
+        Box::pin(async move { self.diff_of(request).await })
     }
 
     fn accounts(&self, _: Caller) -> Answer<'_, Vec<AccountView>> {

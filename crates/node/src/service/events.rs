@@ -12,7 +12,7 @@ use crate::http::Page;
 
 /// How many of what happened to endpoints, switches and policies is kept.
 const KEPT: usize = 20_000;
-/// How many denied connections are kept. They have a place of their own: anybody can cause as many as he likes, and would
+/// How many denied and observed connections are kept. They have a place of their own: anybody can cause as many as he likes, and would
 /// wash everything else away.
 const KEPT_DENIED: usize = 10_000;
 const BEHIND: usize = 1024;
@@ -48,6 +48,8 @@ fn kind(k: EventKind) -> LogKind {
         EventKind::Address => LogKind::Address,
         EventKind::Switch => LogKind::Switch,
         EventKind::Policy => LogKind::Policy,
+        EventKind::Observed => LogKind::Observed,
+        EventKind::Verify => LogKind::Verify,
         EventKind::System => LogKind::System,
     }
 }
@@ -57,10 +59,10 @@ impl EventLog {
     pub fn add(&self, event: &Event) {
         let kind = kind(event.kind);
         match kind {
-            LogKind::Refused | LogKind::Spoofed | LogKind::System => {
+            LogKind::Refused | LogKind::Spoofed | LogKind::System | LogKind::Verify => {
                 warn!(kind = kind.as_str(), "{}", event.message);
             }
-            LogKind::Denied => tracing::debug!(kind = kind.as_str(), "{}", event.message),
+            LogKind::Denied | LogKind::Observed => tracing::debug!(kind = kind.as_str(), "{}", event.message),
             _ => info!(kind = kind.as_str(), "{}", event.message),
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,8 +78,11 @@ impl EventLog {
             mac: event.mac.clone(),
             place: event.place.as_ref().map(ToString::to_string),
         };
-        let (ring, room) =
-            if kind == LogKind::Denied { (&mut kept.denied, KEPT_DENIED) } else { (&mut kept.others, KEPT) };
+        let (ring, room) = if matches!(kind, LogKind::Denied | LogKind::Observed) {
+            (&mut kept.denied, KEPT_DENIED)
+        } else {
+            (&mut kept.others, KEPT)
+        };
         if ring.len() >= room {
             ring.pop_front();
         }

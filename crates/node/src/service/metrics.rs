@@ -26,7 +26,7 @@ struct Permit {
 
 type Gauges<L> = Family<L, Gauge<u64, AtomicU64>>;
 
-pub(super) fn collect(c: &Controller, store_ok: bool) -> Registry {
+pub(super) fn collect(c: &Controller, store_ok: bool, proofs: &[(fseg_model::Dpid, crate::proof::Proof)]) -> Registry {
     let mut registry = Registry::with_prefix("fseg");
     let endpoints = Gauges::<State>::default();
     for state in ["admitted", "stranger", "away"] {
@@ -65,6 +65,17 @@ pub(super) fn collect(c: &Controller, store_ok: bool) -> Registry {
     let ok = Gauge::<u64, AtomicU64>::default();
     ok.set(u64::from(store_ok));
     registry.register("store_ok", "1 while committed state can be written", ok);
+    let (proved, took, different) = (Gauges::<Switch>::default(), Gauges::default(), Gauges::default());
+    for (dpid, proof) in proofs {
+        let Ok(report) = &proof.result else { continue };
+        let label = Switch { switch: c.config().switch_name(*dpid) };
+        proved.get_or_create(&label).set(u64::from(report.is_proved()));
+        different.get_or_create(&label).set(report.different as u64);
+        took.get_or_create(&label).set(proof.took.as_millis() as u64);
+    }
+    registry.register("switch_proved", "1 when the switch's rows were last proved to do what the policy says", proved);
+    registry.register("switch_differences", "Parts of the switch's tables that differed then", different);
+    registry.register("switch_proof_milliseconds", "How long the comparison took", took);
     registry.register("starts", "Starts of this node", ConstCounter::new(u64::from(c.round())));
     registry
 }

@@ -1,12 +1,18 @@
 //! The node behind its HTTP interfaces: API, portal and DNS ask here, and here the controller is asked.
 
 mod api;
+mod change;
 mod events;
+mod fit;
 mod metrics;
 mod names;
+mod outside;
 mod portal;
 mod report;
+mod switch;
 mod tokens;
+mod trace;
+mod verify;
 mod views;
 
 use std::sync::Arc;
@@ -15,10 +21,12 @@ use fseg_api::{ApiError, ErrorCode};
 use fseg_control::{Answer, Refusal};
 
 pub use events::EventLog;
-pub use names::NodeNames;
+pub use names::{NodeNames, Resolving};
 pub use tokens::Tokens;
 
+use crate::config::NodeConfig;
 use crate::core::{Core, NoAnswer};
+use crate::trust::Trust;
 
 /// What the interfaces share.
 #[derive(Clone)]
@@ -29,6 +37,10 @@ pub struct Node {
     pub events: Arc<EventLog>,
     /// API tokens.
     pub tokens: Arc<Tokens>,
+    /// Certificates of switches.
+    pub trust: Arc<Trust>,
+    /// What the administrator decided.
+    pub config: Arc<NodeConfig>,
     /// How this node is called.
     pub name: Arc<str>,
 }

@@ -36,7 +36,7 @@ impl PortalService for Node {
         Box::pin(async move {
             let IpAddr::V4(v4) = address else { return Err(LoginError::NotHere) };
             let typed = account.clone();
-            let start = self.core.ask(move |c, now| c.login_start(v4, &typed, now)).await;
+            let start = self.core.login_start(v4, typed).await;
             let (hash, attempt) = match start {
                 Ok(Some(LoginStart::Check { hash, attempt })) => (hash, attempt),
                 Ok(Some(LoginStart::Locked { retry_after })) => return Err(LoginError::Locked { retry_after }),

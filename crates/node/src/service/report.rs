@@ -44,6 +44,7 @@ pub(super) fn of(checked: &Checked, now: Wall) -> PolicyResult {
         changed: vec![],
         rows: vec![],
         unconfirmed: vec![],
+        refused_by: vec![],
         tests,
     }
 }

@@ -11,6 +11,7 @@ use fseg_model::{Name, PortKind, Posture, Subject};
 use fseg_pipeline::{Owner, SwitchRole};
 use fseg_policy::{Decision, Permit};
 
+use super::trace;
 use crate::outlets::Outlets;
 
 fn names<'a>(list: impl IntoIterator<Item = &'a Name>) -> Vec<String> {
@@ -119,8 +120,17 @@ fn permit(c: &Controller, p: &Permit, now: Now) -> PermitView {
         protect: p.protect.as_ref().map(ToString::to_string),
         owner: p.owner.clone(),
         reason: p.reason.clone(),
+        starts: p.starts.map(Into::into),
         expires: p.expires.map(Into::into),
-        state: if p.expires.is_some_and(|at| at <= now.wall) { PermitState::Expired } else { PermitState::Active },
+        state: if p.has_expired(now.wall) {
+            PermitState::Expired
+        } else if !p.has_started(now.wall) {
+            PermitState::Waiting
+        } else if p.mode == fseg_policy::Mode::Observe {
+            PermitState::Trial
+        } else {
+            PermitState::Active
+        },
         packets: usage.packets,
         bytes: usage.bytes,
         connections: None,
@@ -143,6 +153,7 @@ pub(super) fn switches(c: &Controller, outlets: &Outlets) -> Vec<SwitchView> {
     c.switches()
         .filter_map(|(dpid, status)| {
             let config = c.config().switch(dpid)?;
+            let fit = c.switch_fit(dpid)?;
             let ports = config
                 .ports
                 .iter()
@@ -162,6 +173,7 @@ pub(super) fn switches(c: &Controller, outlets: &Outlets) -> Vec<SwitchView> {
                     SwitchRole::Node => "node".into(),
                 },
                 connected: status.phase != LinkPhase::Down,
+                ready: status.phase == LinkPhase::Up,
                 since: status.since.map(Into::into),
                 peer: outlets.peer(dpid).map(|p| p.to_string()),
                 ports,
@@ -169,12 +181,16 @@ pub(super) fn switches(c: &Controller, outlets: &Outlets) -> Vec<SwitchView> {
                 foreign_rows: status.foreign as u64,
                 pending: status.pending as u64,
                 last_error: status.last_error.map(ToOwned::to_owned),
+                profile: fit.profile,
+                tables: fit.tables.into_iter().map(super::fit::table).collect(),
+                lacking: fit.lacking.into_iter().map(super::fit::lacking).collect(),
+                unfit: fit.unfit,
             })
         })
         .collect()
 }
 
-fn row(c: &Controller, r: &PathRow) -> RowView {
+pub(super) fn row(c: &Controller, r: &PathRow) -> RowView {
     let key = &r.row.key;
     let mut text = r.row.to_add(c.round());
     let cookie = text.cookie;
@@ -210,15 +226,26 @@ fn party(c: &Controller, p: &Party) -> PartyView {
 pub(super) fn explanation(c: &Controller, e: &Explained, now: Now) -> Explanation {
     Explanation {
         decision: match e.decision {
+            _ if e.unreachable.is_some() => DecisionView::Deny,
             Decision::Permit { .. } => DecisionView::Permit,
+            Decision::Observe { .. } => DecisionView::Observe,
             Decision::Deny { .. } => DecisionView::Deny,
         },
         permit: e.permit.as_ref().map(|p| permit(c, p, now)),
-        reason: e.decision.to_string(),
+        reason: match &e.unreachable {
+            Some(why) => format!("{}, but nobody is reached there: {why}", e.decision),
+            None => e.decision.to_string(),
+        },
         from: party(c, &e.from),
         to: party(c, &e.to),
         service: e.flow.to_string(),
         rows: e.rows.iter().map(|r| row(c, r)).collect(),
+        tables: match &e.traced {
+            Ok(traced) => traced.ends.iter().map(|end| trace::end(c, end)).collect::<Vec<_>>().join("; "),
+            Err(why) => format!("the tables cannot be asked: {why}"),
+        },
+        defect: e.defect.clone(),
+        notes: e.notes.clone(),
     }
 }
 

@@ -12,11 +12,12 @@ use crate::outlets::Outgoing;
 
 const SW1: Dpid = Dpid(2);
 
-/// A node's port for switches, with everything behind it.
+/// A node's port for switches, by plain TCP, with everything behind it.
 struct Port {
     core: Core,
     address: SocketAddr,
     _stop: watch::Sender<bool>,
+    _state: tempfile::TempDir,
 }
 
 async fn port() -> Port {
@@ -24,12 +25,20 @@ async fn port() -> Port {
     let clock = Clock::start();
     let controller = Controller::new(config.site, vec![], clock.now()).unwrap();
     let store = Box::new(MemoryStore::default());
-    let (core, _) = Core::start(controller, store, clock, Box::new(|_| {}), Box::new(|_| {})).unwrap();
+    let (core, _) = Core::start(controller, store, clock, Box::new(|_| {}), Box::new(|_| {}), None).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
-    tokio::spawn(serve(listener, core.clone(), Arc::new(|dpid| dpid.0 <= 2), shutdown));
-    Port { core, address, _stop: stop }
+    let state = tempfile::tempdir().unwrap();
+    let (trust, _) = Trust::open(state.path(), &[], core.clock.now().wall).unwrap();
+    tokio::spawn(serve(
+        listener,
+        Transport::Plain(Arc::new(trust)),
+        core.clone(),
+        Arc::new(|dpid| dpid.0 <= 2),
+        shutdown,
+    ));
+    Port { core, address, _stop: stop, _state: state }
 }
 
 /// A switch as the node sees it.
@@ -104,7 +113,7 @@ async fn who_is_ready_takes_no_room_from_those_who_are_not() {
     let mut switch = Switch::connect(&port, SW1).await;
     assert!(switch.is_taken().await);
     let mut silent = Vec::new();
-    for _ in 0..HANDSHAKES {
+    for _ in 0..HANDSHAKES_EACH {
         let stream = TcpStream::connect(port.address).await.unwrap();
         let mut one = Switch { stream, framer: Framer::new() };
         assert!(matches!(one.hear().await, Some(Message { body: Body::Hello(_), .. })), "room for {}", silent.len());

@@ -1,8 +1,8 @@
 //! Bytes to actions.
 
-use crate::action::{Action, ControllerAction, MAX_LEN_WHOLE, NICIRA_EXPERIMENTER, ct, learn};
+use crate::action::{Action, ControllerAction, MAX_LEN_WHOLE, NICIRA_EXPERIMENTER, SampleDirection, choose, ct, learn};
 use crate::error::DecodeError;
-use crate::oxm;
+use crate::oxm::{self, Entry};
 use crate::subfield::Subfield;
 use crate::wire::{Reader, Result, properties};
 
@@ -33,7 +33,7 @@ fn decode(reader: &mut Reader<'_>, depth: usize) -> Result<Action> {
         return Err(DecodeError::Length { what: "action", at, value: length });
     }
     let body = &mut body;
-    Ok(match type_ {
+    let action = match type_ {
         0 => {
             let port = body.u32("output port")?;
             let max_len = body.u16("output max_len")?;
@@ -53,28 +53,44 @@ fn decode(reader: &mut Reader<'_>, depth: usize) -> Result<Action> {
         22 => Action::Group(body.u32("group")?),
         23 => Action::SetNwTtl(body.u8("IP TTL")?),
         24 => Action::DecNwTtl,
-        25 => set_field(body)?,
+        25 => {
+            let mut whole = body.clone();
+            match set_field(body)? {
+                Some(action) => action,
+                None => {
+                    body.rest();
+                    Action::Unknown { type_, body: whole.rest().to_vec() }
+                }
+            }
+        }
         26 => Action::PushPbb(body.u16("Ethernet type")?),
         27 => Action::PopPbb,
-        0xffff => return experimenter(body, depth),
+        0xffff => experimenter(body, depth)?,
         _ => Action::Unknown { type_, body: body.rest().to_vec() },
-    })
+    };
+    // What is left can only be padding.
+    if body.left() >= 8 {
+        return Err(DecodeError::Trailing { what: "action", at: body.at(), extra: body.left() });
+    }
+    Ok(action)
 }
 
-/// A written field: value and mask in canonical form, followed by padding only.
-fn set_field(body: &mut Reader<'_>) -> Result<Action> {
-    let (field, value, mask) = oxm::decode_entry(body)?;
-    if body.left() >= 8 {
-        return Err(DecodeError::Trailing { what: "set_field", at: body.at(), extra: body.left() });
-    }
-    Ok(Action::set_field_masked(field, value, mask.unwrap_or(u128::MAX)))
+/// A written field: value and mask in canonical form. What does not fit into 128 bits stays as it is.
+fn set_field(body: &mut Reader<'_>) -> Result<Option<Action>> {
+    Ok(match oxm::decode_entry(body)? {
+        Entry::Plain { field, value, mask } => Some(Action::set_field_masked(field, value, mask.unwrap_or(u128::MAX))),
+        Entry::Unnamed(_) => None,
+    })
 }
 
 fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
     let whole = body.clone();
-    let unknown = |mut whole: Reader<'_>| Action::Unknown { type_: 0xffff, body: whole.rest().to_vec() };
+    let unknown = |mut whole: Reader<'_>, body: &mut Reader<'_>| {
+        body.rest();
+        Action::Unknown { type_: 0xffff, body: whole.rest().to_vec() }
+    };
     if body.u32("experimenter of an action")? != NICIRA_EXPERIMENTER || body.is_empty() {
-        return Ok(unknown(whole));
+        return Ok(unknown(whole, body));
     }
     Ok(match body.u16("Nicira action")? {
         1 => Action::Resubmit { port: resubmit_port(body)?, table: None },
@@ -108,7 +124,7 @@ fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
             let src = Subfield::unpack(oxm::decode_header(body)?, packed).checked(at)?;
             Action::OutputReg { src, max_len: body.u16("output max_len")? }
         }
-        16 => Action::Learn(learn::decode(body)?),
+        subtype @ (16 | 45) => Action::Learn(learn::decode(body, subtype == 45)?),
         17 => Action::Exit,
         20 => Action::Controller(ControllerAction {
             max_len: body.u16("controller max_len")?,
@@ -136,7 +152,56 @@ fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
             let src = Subfield::unpack(oxm::decode_header(body)?, packed).checked(at)?;
             Action::OutputReg { src, max_len }
         }
-        33 => set_field(body)?,
+        33 => match set_field(body)? {
+            Some(action) => action,
+            None => unknown(whole, body),
+        },
+        10 => Action::Multipath(choose::decode_multipath(body)?),
+        subtype @ (12 | 13) => match choose::decode_members(body, subtype == 13)? {
+            Some(members) => Action::Members(members),
+            None => unknown(whole, body),
+        },
+        19 => Action::FinTimeout { idle: body.u16("idle timeout")?, hard: body.u16("hard timeout")? },
+        21 => {
+            let at = body.at();
+            let count = body.u16("number of controllers")?;
+            body.skip(4, "dec_ttl padding")?;
+            if 2 * usize::from(count) > body.left() {
+                return Err(DecodeError::Length { what: "number of controllers", at, value: count.into() });
+            }
+            Action::DecNwTtlFor((0..count).map(|_| body.u16("controller id")).collect::<Result<_>>()?)
+        }
+        39 => Action::OutputTrunc { port: body.u16("output port")?, max_len: body.u32("output max_len")? },
+        44 => Action::ResubmitCt { port: resubmit_port(body)?, table: body.u8("resubmit table")? },
+        49 => {
+            let len = body.u16("packet length")?;
+            let offset = body.u16("bit of a field")?;
+            let at = body.at();
+            let dst = Subfield::new(oxm::decode_header(body)?, offset, 1).checked(at)?;
+            Action::CheckPktLarger { len, dst }
+        }
+        50 => {
+            let field = oxm::decode_header(body)?;
+            body.skip_up_to(10);
+            Action::DeleteField(field)
+        }
+        subtype @ (38 | 41) => {
+            let probability = body.u16("sample probability")?;
+            let collector_set = body.u32("sample collector set")?;
+            let domain = body.u32("sample domain")?;
+            let point = body.u32("sample point")?;
+            let port = body.u16("sample port")?;
+            let at = body.at();
+            let direction = match (subtype, body.u8("sample direction")?) {
+                (38, _) | (_, 0) => SampleDirection::Default,
+                (_, 1) => SampleDirection::Ingress,
+                (_, 2) => SampleDirection::Egress,
+                (_, other) => {
+                    return Err(DecodeError::Unknown { what: "sample direction", at, value: other.into() });
+                }
+            };
+            Action::SampleAt { probability, collector_set, domain, point, port, direction }
+        }
         34 => {
             let clause = body.u8("conjunction clause")?;
             let of = body.u8("conjunction clauses")?;
@@ -144,13 +209,16 @@ fn experimenter(body: &mut Reader<'_>, depth: usize) -> Result<Action> {
         }
         35 => Action::Ct(ct::decode_ct(body, depth + 1)?),
         36 => Action::Nat(ct::decode_nat(body)?),
-        37 => Action::Controller(controller(body)?),
+        37 => match controller(body)? {
+            Some(controller) => Action::Controller(controller),
+            None => unknown(whole, body),
+        },
         42 => {
             body.skip(6, "clone padding")?;
             Action::Clone(decode_nested(body, depth + 1)?)
         }
         43 => Action::CtClear,
-        _ => unknown(whole),
+        _ => unknown(whole, body),
     })
 }
 
@@ -159,10 +227,12 @@ fn resubmit_port(body: &mut Reader<'_>) -> Result<Option<u16>> {
     Ok((port != crate::port::IN_PORT_16).then_some(port))
 }
 
-fn controller(body: &mut Reader<'_>) -> Result<ControllerAction> {
+/// `None` where there is a property without a name: then the action stays as it is.
+fn controller(body: &mut Reader<'_>) -> Result<Option<ControllerAction>> {
     body.skip(6, "controller padding")?;
     let mut action = ControllerAction { max_len: MAX_LEN_WHOLE, ..ControllerAction::default() };
-    properties(body, |at, type_, value| {
+    let mut known = true;
+    properties(body, |_, type_, value| {
         match type_ {
             0 => action.max_len = value.u16("controller max_len")?,
             1 => action.controller_id = value.u16("controller id")?,
@@ -170,9 +240,12 @@ fn controller(body: &mut Reader<'_>) -> Result<ControllerAction> {
             3 => action.userdata = value.rest().to_vec(),
             4 => action.pause = true,
             5 => action.meter_id = Some(value.u32("controller meter")?),
-            _ => return Err(DecodeError::Unknown { what: "controller property", at, value: type_.into() }),
+            _ => {
+                known = false;
+                value.rest();
+            }
         }
         Ok(())
     })?;
-    Ok(action)
+    Ok(known.then_some(action))
 }

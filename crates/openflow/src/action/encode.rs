@@ -1,6 +1,6 @@
 //! Actions to bytes.
 
-use crate::action::{Action, ControllerAction, NICIRA_EXPERIMENTER, ct, learn};
+use crate::action::{Action, ControllerAction, NICIRA_EXPERIMENTER, SampleDirection, choose, ct, learn};
 use crate::oxm;
 use crate::wire::{Writer, property};
 
@@ -88,7 +88,7 @@ fn encode(action: &Action, out: &mut Vec<u8>) {
             }
         }
         Action::Learn(learn) => {
-            nicira(out, 16);
+            nicira(out, if learn.is_second_form() { 45 } else { 16 });
             learn::encode(learn, out);
         }
         Action::PopQueue => nicira(out, 5),
@@ -106,6 +106,56 @@ fn encode(action: &Action, out: &mut Vec<u8>) {
             out.u32(*collector_set);
             out.u32(*domain);
             out.u32(*point);
+        }
+        Action::SampleAt { probability, collector_set, domain, point, port, direction } => {
+            nicira(out, if *direction == SampleDirection::Default { 38 } else { 41 });
+            out.u16(*probability);
+            out.u32(*collector_set);
+            out.u32(*domain);
+            out.u32(*point);
+            out.u16(*port);
+            out.u8(*direction as u8);
+        }
+        Action::ResubmitCt { port, table } => {
+            nicira(out, 44);
+            out.u16(port.unwrap_or(crate::port::IN_PORT_16));
+            out.u8(*table);
+        }
+        Action::DecNwTtlFor(ids) => {
+            nicira(out, 21);
+            out.u16(u16::try_from(ids.len()).unwrap_or(u16::MAX));
+            out.zeros(4);
+            ids.iter().for_each(|id| out.u16(*id));
+        }
+        Action::CheckPktLarger { len, dst } => {
+            nicira(out, 49);
+            out.u16(*len);
+            out.u16(dst.offset);
+            oxm::encode_header(dst.field, out);
+        }
+        Action::Multipath(multipath) => {
+            nicira(out, 10);
+            choose::encode_multipath(multipath, out);
+        }
+        Action::Members(members) => {
+            nicira(out, if members.dst.is_some() { 13 } else { 12 });
+            choose::encode_members(members, out);
+        }
+        Action::FinTimeout { idle, hard } => {
+            nicira(out, 19);
+            out.u16(*idle);
+            out.u16(*hard);
+        }
+        Action::OutputTrunc { port, max_len } => {
+            nicira(out, 39);
+            out.u16(*port);
+            out.u32(*max_len);
+        }
+        Action::DeleteField(field) => {
+            nicira(out, 50);
+            oxm::encode_header(*field, out);
+            // The action has 24 bytes whatever the header's length.
+            out.resize(start + 24, 0);
         }
         Action::Conjunction { id, clause, of } => {
             nicira(out, 34);
@@ -168,9 +218,16 @@ fn encode_controller(action: &ControllerAction, out: &mut Vec<u8>) {
     }
     nicira(out, 37);
     out.zeros(6);
-    property(out, 0, |out| out.u32(u32::from(action.max_len) << 16));
-    property(out, 1, |out| out.u32(u32::from(action.controller_id) << 16));
-    property(out, 2, |out| out.u32(u32::from(action.reason) << 24));
+    let usual = ControllerAction::default();
+    if action.max_len != usual.max_len {
+        property(out, 0, |out| out.u16(action.max_len));
+    }
+    if action.controller_id != usual.controller_id {
+        property(out, 1, |out| out.u16(action.controller_id));
+    }
+    if action.reason != usual.reason {
+        property(out, 2, |out| out.u8(action.reason));
+    }
     if !action.userdata.is_empty() {
         property(out, 3, |out| out.bytes(&action.userdata));
     }

@@ -16,7 +16,8 @@ pub struct LearnAction {
     pub priority: u16,
     /// Cookie of the new row.
     pub cookie: u64,
-    /// `NX_LEARN_F_*`: 1 send flow-removed, 2 delete the learned rows with this one.
+    /// `NX_LEARN_F_*`: 1 send flow-removed, 2 delete the learned rows with this one. Bit 4, which announces a result
+    /// on the wire, follows from `result`.
     pub flags: u16,
     /// Table of the new row.
     pub table: u8,
@@ -24,6 +25,10 @@ pub struct LearnAction {
     pub fin_idle_timeout: u16,
     /// Hard timeout after a TCP FIN or RST, 0 unchanged.
     pub fin_hard_timeout: u16,
+    /// How many rows it may learn; 0 for any number.
+    pub limit: u32,
+    /// The bit that says afterwards whether there was room: 1 if the row is there, 0 if the limit is reached.
+    pub result: Option<Subfield>,
     /// What the new row matches and does.
     pub specs: Vec<LearnSpec>,
 }
@@ -59,6 +64,14 @@ pub enum LearnDestination {
     Output,
 }
 
+impl LearnAction {
+    /// Whether only the action's second form (`NXAST_LEARN2`) can say it.
+    pub(super) const fn is_second_form(&self) -> bool {
+        self.limit != 0 || self.result.is_some()
+    }
+}
+
+const WRITE_RESULT: u16 = 4;
 const SOURCE_IMMEDIATE: u16 = 1 << 13;
 const DESTINATION: u16 = 3 << 11;
 const DESTINATION_MATCH: u16 = 0 << 11;
@@ -71,11 +84,20 @@ pub(super) fn encode(action: &LearnAction, out: &mut Vec<u8>) {
     out.u16(action.hard_timeout);
     out.u16(action.priority);
     out.u64(action.cookie);
-    out.u16(action.flags);
+    let result = if action.result.is_some() { WRITE_RESULT } else { 0 };
+    out.u16(action.flags & !WRITE_RESULT | result);
     out.u8(action.table);
     out.zeros(1);
     out.u16(action.fin_idle_timeout);
     out.u16(action.fin_hard_timeout);
+    if action.is_second_form() {
+        out.u32(action.limit);
+        out.u16(action.result.map_or(0, |result| result.offset));
+        out.zeros(2);
+        if let Some(result) = action.result {
+            oxm::encode_header(result.field, out);
+        }
+    }
     for spec in &action.specs {
         let source = match spec.source {
             LearnSource::Field(_) => 0,
@@ -117,7 +139,7 @@ fn decode_subfield(reader: &mut Reader<'_>, bits: u16) -> Result<Subfield> {
     Subfield::new(field, reader.u16("learn offset")?, bits).checked(at)
 }
 
-pub(super) fn decode(reader: &mut Reader<'_>) -> Result<LearnAction> {
+pub(super) fn decode(reader: &mut Reader<'_>, second_form: bool) -> Result<LearnAction> {
     let mut action = LearnAction {
         idle_timeout: reader.u16("learn idle timeout")?,
         hard_timeout: reader.u16("learn hard timeout")?,
@@ -130,6 +152,16 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Result<LearnAction> {
     reader.skip(1, "learn padding")?;
     action.fin_idle_timeout = reader.u16("learn idle timeout after FIN")?;
     action.fin_hard_timeout = reader.u16("learn hard timeout after FIN")?;
+    if second_form {
+        action.limit = reader.u32("learn limit")?;
+        let offset = reader.u16("learn result bit")?;
+        reader.skip(2, "learn padding")?;
+        if action.flags & WRITE_RESULT != 0 {
+            let at = reader.at();
+            action.result = Some(Subfield::new(oxm::decode_header(reader)?, offset, 1).checked(at)?);
+            action.flags &= !WRITE_RESULT;
+        }
+    }
     while reader.left() >= 2 {
         let at = reader.at();
         let header = reader.u16("learn specification")?;

@@ -1,16 +1,19 @@
 //! Actions: OpenFlow 1.3.5 section 7.2.5 and the Nicira actions of Open vSwitch (`ovs-actions`(7)).
 
+mod choose;
 mod ct;
 mod decode;
 mod encode;
 mod learn;
 
+pub use choose::{BUNDLE_ALGORITHMS, HASH_FIELDS, MULTIPATH_ALGORITHMS, MembersAction, MultipathAction};
 pub use ct::{CtAction, CtZone, NatAction, NatKind};
 pub use learn::{LearnAction, LearnDestination, LearnSource, LearnSpec};
 
 use crate::field::Field;
 use crate::subfield::Subfield;
 
+pub(crate) use choose::name as choice_name;
 pub(crate) use decode::decode_list;
 pub(crate) use encode::encode_list;
 
@@ -99,6 +102,13 @@ pub enum Action {
         /// The table; `None` means the current one.
         table: Option<u8>,
     },
+    /// Like `Resubmit`, with source and destination exchanged for those of the connection's original direction.
+    ResubmitCt {
+        /// The ingress port to search with; `None` keeps it.
+        port: Option<u16>,
+        /// The table.
+        table: u8,
+    },
     /// Makes the row one clause of a conjunction.
     Conjunction {
         /// Id of the conjunction, matched by `conj_id`.
@@ -129,6 +139,50 @@ pub enum Action {
         /// IPFIX observation point.
         point: u32,
     },
+    /// [`Action::Sample`] with the port and the direction that the record names.
+    SampleAt {
+        /// Probability in units of 1/65536.
+        probability: u16,
+        /// Collector set.
+        collector_set: u32,
+        /// IPFIX observation domain.
+        domain: u32,
+        /// IPFIX observation point.
+        point: u32,
+        /// The port of the record, in 16 bits; [`crate::port::NONE_16`] for none.
+        port: u16,
+        /// As the record says it.
+        direction: SampleDirection,
+    },
+    /// Decrements the IP time to live; packets whose time is out go to the controllers of these ids.
+    DecNwTtlFor(Vec<u16>),
+    /// Writes 1 into a bit if the packet, from its Ethernet header on, is longer than `len` bytes, otherwise 0.
+    CheckPktLarger {
+        /// Length in bytes.
+        len: u16,
+        /// The bit.
+        dst: Subfield,
+    },
+    /// Writes the number of a link chosen by hash into a field.
+    Multipath(MultipathAction),
+    /// Sends the packet to one of several ports chosen by hash, or writes that port's number into a field.
+    Members(MembersAction),
+    /// Lowers the row's timeouts when a TCP FIN or RST comes by.
+    FinTimeout {
+        /// Idle timeout in seconds from then on; 0 unchanged.
+        idle: u16,
+        /// Hard timeout in seconds from then on; 0 unchanged.
+        hard: u16,
+    },
+    /// Sends at most `max_len` bytes of the packet out of a port.
+    OutputTrunc {
+        /// Port number in 16 bits; the reserved ones sit at the end.
+        port: u16,
+        /// Bytes, from 14.
+        max_len: u32,
+    },
+    /// Removes a tunnel option from the packet.
+    DeleteField(Field),
     /// Bytes without effect.
     Note(Vec<u8>),
     /// Undoes [`Action::SetQueue`].
@@ -163,6 +217,18 @@ impl Action {
         let mask_or_whole = (mask != field.full_mask()).then_some(mask);
         Action::SetField { field, value: value.into() & mask, mask: mask_or_whole }
     }
+}
+
+/// Which direction the record of a sampled packet names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SampleDirection {
+    /// As the ports say: the sampled packet comes in, or goes out of the sampling port.
+    #[default]
+    Default,
+    /// In.
+    Ingress,
+    /// Out.
+    Egress,
 }
 
 /// `controller(...)`: a packet for a chosen controller, with what it needs to understand it.

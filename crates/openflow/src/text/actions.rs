@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::action::{
-    Action, ControllerAction, CtAction, CtZone, LearnAction, LearnDestination, LearnSource, LearnSpec, MAX_LEN_WHOLE,
-    NatAction, NatKind,
+    Action, BUNDLE_ALGORITHMS, ControllerAction, CtAction, CtZone, HASH_FIELDS, LearnAction, LearnDestination,
+    LearnSource, LearnSpec, MAX_LEN_WHOLE, MULTIPATH_ALGORITHMS, NatAction, NatKind, SampleDirection, choice_name,
 };
-use crate::field::Field;
+use crate::field::{Field, Format};
 use crate::instruction::{self, Instruction};
 use crate::packet;
 use crate::port;
@@ -103,8 +103,12 @@ impl fmt::Display for Action {
             Action::PushPbb(eth_type) => write!(f, "push_pbb:{eth_type:#06x}"),
             Action::PopPbb => f.write_str("pop_pbb"),
             Action::SetField { field, value, mask } => {
+                let name = field.full_name();
+                if let (Format::Decimal, Some(mask)) = (field.format(), mask) {
+                    return write!(f, "set_field:{value}/{}->{name}", Hex(*mask));
+                }
                 let value = FieldValue { field: *field, value: *value, mask: *mask };
-                write!(f, "set_field:{value}->{}", field.full_name())
+                write!(f, "set_field:{value}->{name}")
             }
             Action::Move { src, dst } => write!(f, "move:{src}->{dst}"),
             Action::Load { dst, value } => write!(f, "load:{}->{dst}", Hex((*value).into())),
@@ -114,7 +118,7 @@ impl fmt::Display for Action {
             Action::Resubmit { port: Some(port), table: None } => {
                 write!(f, "resubmit:{}", PortName(widen_port(*port)))
             }
-            Action::Resubmit { port: None, table: None } => f.write_str("resubmit:IN_PORT"),
+            Action::Resubmit { port: None, table: None } => f.write_str("resubmit(,)"),
             Action::Resubmit { port, table: Some(table) } => {
                 f.write_str("resubmit(")?;
                 if let Some(port) = port {
@@ -122,6 +126,65 @@ impl fmt::Display for Action {
                 }
                 write!(f, ",{table})")
             }
+            Action::ResubmitCt { port, table } => {
+                f.write_str("resubmit(")?;
+                if let Some(port) = port {
+                    PortName(widen_port(*port)).fmt(f)?;
+                }
+                write!(f, ",{table},ct)")
+            }
+            Action::SampleAt { probability, collector_set, domain, point, port, direction } => {
+                write!(
+                    f,
+                    "sample(probability={probability},collector_set_id={collector_set},obs_domain_id={domain},\
+                     obs_point_id={point}"
+                )?;
+                if *port != port::NONE_16 {
+                    write!(f, ",sampling_port={}", PortName(widen_port(*port)))?;
+                }
+                f.write_str(match direction {
+                    SampleDirection::Default => ")",
+                    SampleDirection::Ingress => ",ingress)",
+                    SampleDirection::Egress => ",egress)",
+                })
+            }
+            Action::DecNwTtlFor(ids) => {
+                let ids: Vec<String> = ids.iter().map(u16::to_string).collect();
+                write!(f, "dec_ttl({})", ids.join(","))
+            }
+            Action::CheckPktLarger { len, dst } => write!(f, "check_pkt_larger({len})->{dst}"),
+            Action::Multipath(choice) => write!(
+                f,
+                "multipath({},{},{},{},{},{})",
+                choice_name(&HASH_FIELDS, choice.fields),
+                choice.basis,
+                choice_name(&MULTIPATH_ALGORITHMS, choice.algorithm),
+                u32::from(choice.max_link) + 1,
+                choice.arg,
+                choice.dst
+            ),
+            Action::Members(choice) => {
+                f.write_str(if choice.dst.is_some() { "bundle_load(" } else { "bundle(" })?;
+                let fields = choice_name(&HASH_FIELDS, choice.fields);
+                let algorithm = choice_name(&BUNDLE_ALGORITHMS, choice.algorithm);
+                write!(f, "{fields},{},{algorithm},ofport,", choice.basis)?;
+                if let Some(dst) = &choice.dst {
+                    write!(f, "{dst},")?;
+                }
+                let members: Vec<String> =
+                    choice.members.iter().map(|port| PortName(widen_port(*port)).to_string()).collect();
+                write!(f, "members:{})", members.join(","))
+            }
+            Action::FinTimeout { idle, hard } => {
+                let mut list = Arguments::default();
+                list.add(*idle != 0, format_args!("idle_timeout={idle}"));
+                list.add(*hard != 0, format_args!("hard_timeout={hard}"));
+                write!(f, "fin_timeout({})", list.0.join(","))
+            }
+            Action::OutputTrunc { port, max_len } => {
+                write!(f, "output(port={},max_len={max_len})", PortName(widen_port(*port)))
+            }
+            Action::DeleteField(field) => write!(f, "delete_field:{}", field.full_name()),
             Action::Conjunction { id, clause, of } => write!(f, "conjunction({id},{clause}/{of})"),
             Action::Controller(controller) => controller.fmt(f),
             Action::Ct(ct) => ct.fmt(f),
@@ -243,6 +306,10 @@ impl fmt::Display for LearnAction {
         list.add(self.flags & 1 != 0, "send_flow_rem");
         list.add(self.flags & 2 != 0, "delete_learned");
         list.add(self.cookie != 0, format_args!("cookie={:#x}", self.cookie));
+        list.add(self.limit != 0, format_args!("limit={}", self.limit));
+        if let Some(result) = &self.result {
+            list.add(true, format_args!("result_dst={result}"));
+        }
         self.specs.iter().for_each(|spec| list.add(true, spec));
         write!(f, "learn({})", list.0.join(","))
     }
@@ -264,11 +331,11 @@ impl fmt::Display for LearnSpec {
                 }
             }
             (LearnSource::Immediate(bytes), LearnDestination::Match(dst)) => {
-                write!(f, "{dst}={:#x}", constant(bytes))
+                write!(f, "{dst}={}", Hex(constant(bytes)))
             }
             (LearnSource::Field(src), LearnDestination::Load(dst)) => write!(f, "load:{src}->{dst}"),
             (LearnSource::Immediate(bytes), LearnDestination::Load(dst)) => {
-                write!(f, "load:{:#x}->{dst}", constant(bytes))
+                write!(f, "load:{}->{dst}", Hex(constant(bytes)))
             }
             (LearnSource::Field(src), LearnDestination::Output) => write!(f, "output:{src}"),
             (LearnSource::Immediate(bytes), LearnDestination::Output) => {

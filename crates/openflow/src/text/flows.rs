@@ -6,7 +6,7 @@ use crate::flow::{self, FlowCommand, FlowMod, FlowRemoved, FlowStats};
 use crate::port;
 use crate::text::actions::Instructions;
 use crate::text::matches::fmt_match;
-use crate::text::{Hex, PortName};
+use crate::text::{Duration, Hex, PortName};
 
 /// `OFP_DEFAULT_PRIORITY`, which ovs-ofctl takes and leaves out.
 pub(crate) const DEFAULT_PRIORITY: u16 = 0x8000;
@@ -91,7 +91,7 @@ impl fmt::Display for FlowStats {
         let with_counters = f.alternate();
         write!(f, "cookie={:#x}, ", self.cookie)?;
         if with_counters {
-            write!(f, "duration={}.{:03}s, ", self.duration_sec, self.duration_nsec / 1_000_000)?;
+            write!(f, "duration={}s, ", Duration(self.duration_sec, self.duration_nsec))?;
         }
         if with_counters || self.table != 0 {
             write!(f, "table={}, ", self.table)?;
@@ -132,16 +132,14 @@ impl fmt::Display for FlowRemoved {
             flow::removed::EVICTION => f.write_str("eviction")?,
             other => write!(f, "{other}")?,
         }
-        if self.table != 0 {
+        if self.table != flow::TABLE_ALL {
             write!(f, " table_id={}", self.table)?;
         }
         if self.cookie != 0 {
             write!(f, " cookie:{:#x}", self.cookie)?;
         }
-        write!(f, " duration{}.{:03}s", self.duration_sec, self.duration_nsec / 1_000_000)?;
-        if self.idle_timeout != 0 {
-            write!(f, " idle{}", self.idle_timeout)?;
-        }
+        write!(f, " duration{}s", Duration(self.duration_sec, self.duration_nsec))?;
+        write!(f, " idle{}", self.idle_timeout)?;
         if self.hard_timeout != 0 {
             write!(f, " hard{}", self.hard_timeout)?;
         }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::field::Field;
-use crate::oxm::{Match, Value};
+use crate::field::{Field, Format};
+use crate::oxm::{Match, UnnamedField, Value};
 use crate::subfield::Subfield;
-use crate::text::{FieldValue, Hex};
+use crate::text::{Dotted, FieldValue, Hex};
 
 /// Fields in the order in which they are written; those that are not here follow in their own order.
 const BEFORE_PROTOCOL: [Field; 16] = [
@@ -159,6 +159,17 @@ pub(crate) fn fmt_match(matches: &Match, priority: Option<u16>, f: &mut fmt::For
     for field in after {
         write_once(matches, field, &mut done, &mut list)?;
     }
+    for UnnamedField { class, code, experimenter, masked, bytes } in matches.unnamed() {
+        let (value, mask) = bytes.split_at_checked(bytes.len() / 2).filter(|_| *masked).unwrap_or((bytes, &[]));
+        list.item(format_args!("field_{class:#x}_{code}"))?;
+        if let Some(experimenter) = experimenter {
+            list.f.write_fmt(format_args!("_{experimenter:#x}"))?;
+        }
+        list.f.write_fmt(format_args!("={}", Dotted(value)))?;
+        if *masked {
+            list.f.write_fmt(format_args!("/{}", Dotted(mask)))?;
+        }
+    }
     Ok(())
 }
 
@@ -201,6 +212,10 @@ fn write_field(field: Field, Value { value, mask }: Value, list: &mut List<'_, '
         (Field::IpDscp, None) => list.item(format_args!("nw_tos={}", value << 2)),
         (Field::Ipv6Flabel, None) => list.item(format_args!("ipv6_label={value:#07x}")),
         (Field::Ipv6Flabel, Some(mask)) => list.item(format_args!("ipv6_label={value:#07x}/{mask:#07x}")),
+        // 16-bit numbers have their prefix even where they are 0.
+        (_, Some(mask)) if field.format() == Format::Decimal && field.bytes() == 2 => {
+            list.item(format_args!("{field}={value:#x}/{mask:#x}"))
+        }
         (Field::CtZone, None) => list.item(format_args!("ct_zone={value}")),
         (Field::Other { .. }, None) => list.item(format_args!("{field}={}", Hex(value))),
         _ => list.item(format_args!("{field}={}", FieldValue { field, value, mask })),

@@ -1,21 +1,21 @@
-//! Messages as text. The first line is ovs-ofctl's for every message; so is the rest for those that a controller sees
-//! daily, while rare statistics are written as plain `name=value` lines.
+//! Messages as text, in the words of `ovs-ofctl ofp-print`. What ovs-ofctl cannot decode (message types, experimenters
+//! it does not know) is written with its bytes; so are experimenters' parts of a message.
 
 use std::fmt::{self, Display};
+use std::net::IpAddr;
 
 use crate::bundle::{self, BundleControl};
 use crate::flow;
-use crate::group::{self, Bucket, GroupCommand, GroupMod, GroupType};
-use crate::message::{Body, ErrorMessage, Message};
-use crate::meter::{self, Band, MeterCommand, MeterMod};
-use crate::multipart::{Answer, FlowQuery, MultipartReply, MultipartRequest, Query};
-use crate::nicira::{TlvCommand, TlvMap};
+use crate::message::{Body, ErrorMessage, Experimenter, Message};
+use crate::multipart::{Answer, Query};
+use crate::nicira::{CtFlush, CtTuple, TlvCommand, TlvMap};
 use crate::oxm::Match;
 use crate::packet::{NxPacketIn2, PacketIn, PacketOut};
-use crate::port::{self, Port, PortReason, PortStats};
-use crate::switch::{Features, Hello, Role, RoleMessage, SwitchConfig};
+use crate::port::PortReason;
+use crate::switch::{Features, Hello, Role, RoleMessage, RoleStatus, SwitchConfig};
 use crate::text::actions::{Actions, Reason};
-use crate::text::{Dotted, Hex, PortName};
+use crate::text::statistics::lines;
+use crate::text::{Dotted, Dump, Hex, PortName, Words};
 
 impl Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +25,7 @@ impl Display for Message {
         };
         let version = match version {
             1..=6 => format!("OF1.{}", version - 1),
-            other => format!("OF version {other:#04x}"),
+            other => format!("OF {other:#04x}"),
         };
         write!(f, "{} ({version}) (xid={:#x}):", self.body.name(), self.xid)?;
         self.body.fmt(f)
@@ -69,6 +69,7 @@ impl Body {
                 Query::MeterFeatures => "OFPST_METER_FEATURES request",
                 Query::TableFeatures(_) => "OFPST_TABLE_FEATURES request",
                 Query::PortDesc => "OFPST_PORT_DESC request",
+                Query::Experimenter(_) => "OFPST_EXPERIMENTER request",
                 Query::Unknown { .. } => "OFPST_UNKNOWN request",
             },
             Body::MultipartReply(reply) => match reply.answer {
@@ -86,6 +87,7 @@ impl Body {
                 Answer::MeterFeatures(_) => "OFPST_METER_FEATURES reply",
                 Answer::TableFeatures(_) => "OFPST_TABLE_FEATURES reply",
                 Answer::PortDesc(_) => "OFPST_PORT_DESC reply",
+                Answer::Experimenter(_) => "OFPST_EXPERIMENTER reply",
                 Answer::Unknown { .. } => "OFPST_UNKNOWN reply",
             },
             Body::BarrierRequest => "OFPT_BARRIER_REQUEST",
@@ -98,6 +100,7 @@ impl Body {
             Body::GetAsyncReply(_) => "OFPT_GET_ASYNC_REPLY",
             Body::SetAsync(_) => "OFPT_SET_ASYNC",
             Body::MeterMod(_) => "OFPT_METER_MOD",
+            Body::RoleStatus(_) => "ONFT_ROLE_STATUS",
             Body::BundleControl(_) => "ONFT_BUNDLE_CONTROL",
             Body::BundleAdd(_) => "ONFT_BUNDLE_ADD_MESSAGE",
             Body::NxSetPacketInFormat(_) => "NXT_SET_PACKET_IN_FORMAT",
@@ -126,14 +129,10 @@ impl Display for Body {
             | Body::NxTlvTableRequest => Ok(()),
             Body::Hello(hello) => fmt_hello(hello, f),
             Body::Error(error) => fmt_error(error, f),
-            Body::EchoRequest(bytes) | Body::EchoReply(bytes) => write!(f, " {} bytes of payload", bytes.len()),
-            Body::Experimenter(message) => write!(
-                f,
-                " experimenter={:#x} type={} data={}",
-                message.experimenter,
-                message.exp_type,
-                Dotted(&message.data)
-            ),
+            Body::EchoRequest(bytes) | Body::EchoReply(bytes) => {
+                write!(f, " {} bytes of payload{}", bytes.len(), Dump(bytes))
+            }
+            Body::Experimenter(message) => message.fmt(f),
             Body::FeaturesReply(features) => fmt_features(features, f),
             Body::GetConfigReply(config) | Body::SetConfig(config) => fmt_config(*config, f),
             Body::PacketIn(packet) => fmt_packet_in(packet, f),
@@ -149,25 +148,30 @@ impl Display for Body {
             Body::PacketOut(packet) => fmt_packet_out(packet, f),
             Body::FlowMod(flow) => write!(f, " {flow}"),
             Body::GroupMod(group) => write!(f, "\n {group}"),
-            Body::PortMod(port) => write!(
-                f,
-                " port: {}: addr:{}\n     config: {}\n     mask:   {}\n     advertise: {}",
-                PortName(port.port_no),
-                Mac(port.hw_addr),
-                Hex(port.config.into()),
-                Hex(port.mask.into()),
-                Hex(port.advertise.into())
-            ),
-            Body::TableMod(table) => write!(f, " table_id={} config={}", table.table, Hex(table.config.into())),
+            Body::PortMod(port) => write!(f, " {port}"),
+            Body::TableMod(table) if table.table == flow::TABLE_ALL => f.write_str(" table_id: ALL_TABLES"),
+            Body::TableMod(table) => write!(f, " table_id={}", table.table),
             Body::MultipartRequest(request) => request.fmt(f),
             Body::MultipartReply(reply) => reply.fmt(f),
             Body::QueueGetConfigRequest(port) => write!(f, " port={}", PortName(*port)),
             Body::QueueGetConfigReply(config) => {
                 write!(f, " port={}", PortName(config.port_no))?;
-                lines(f, &config.queues)
+                let mut queues = config.queues.clone();
+                queues.sort_by_key(|queue| queue.queue_id);
+                lines(f, "", &queues)
             }
-            Body::RoleRequest(role) | Body::RoleReply(role) => fmt_role(*role, f),
-            Body::GetAsyncReply(config) | Body::SetAsync(config) => write!(f, " {config:?}"),
+            Body::RoleRequest(role) => fmt_role(*role, role.role != Role::NoChange, f),
+            Body::RoleReply(role) => fmt_role(*role, true, f),
+            Body::RoleStatus(status) => {
+                const REASONS: [&str; 3] = ["primary_request", "configuration_changed", "experimenter_data_changed"];
+                let RoleStatus { role, reason, generation_id } = *status;
+                fmt_role(RoleMessage { role, generation_id }, true, f)?;
+                match REASONS.get(usize::from(reason)) {
+                    Some(name) => write!(f, " reason={name}"),
+                    None => write!(f, " reason={reason}"),
+                }
+            }
+            Body::GetAsyncReply(config) | Body::SetAsync(config) => write!(f, "{config}"),
             Body::MeterMod(meter) => write!(f, " {meter}"),
             Body::BundleControl(control) => write!(f, "\n {control}"),
             Body::BundleAdd(add) => {
@@ -180,14 +184,14 @@ impl Display for Body {
                 )
             }
             Body::NxSetPacketInFormat(format) => match *format {
-                crate::nicira::PACKET_IN_STANDARD => f.write_str(" format=openflow10"),
+                crate::nicira::PACKET_IN_STANDARD => f.write_str(" format=standard"),
                 crate::nicira::PACKET_IN_NXT2 => f.write_str(" format=nxt_packet_in2"),
                 other => write!(f, " format={other}"),
             },
             Body::NxPacketIn2(packet) | Body::NxResume(packet) => fmt_packet_in2(packet, f),
             Body::NxSetControllerId(id) => write!(f, " id={id}"),
             Body::NxCtFlushZone(zone) => write!(f, " zone_id={zone}"),
-            Body::NxCtFlush(flush) => write!(f, " {flush:?}"),
+            Body::NxCtFlush(flush) => write!(f, " {flush}"),
             Body::NxTlvTableMod(table) => {
                 f.write_str(match table.command {
                     TlvCommand::Add => "\n ADD mapping table:",
@@ -211,18 +215,9 @@ impl Display for Body {
     }
 }
 
-struct Mac([u8; 6]);
-
-impl Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
 fn fmt_hello(hello: &Hello, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let versions: Vec<String> =
-        (0..32).filter(|bit| hello.versions >> bit & 1 == 1).map(|bit| format!("{bit:#04x}")).collect();
+        (1..32).filter(|bit| hello.versions >> bit & 1 == 1).map(|bit| format!("{bit:#04x}")).collect();
     write!(f, "\n version bitmap: {}", versions.join(", "))
 }
 
@@ -234,6 +229,13 @@ fn fmt_error(error: &ErrorMessage, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Err(_) if offender.is_empty() => Ok(()),
         Err(_) if error.type_ == 0 => write!(f, "\n{}", String::from_utf8_lossy(offender).trim_end_matches('\0')),
         Err(_) => write!(f, "\n(cut off message) {}", Dotted(offender)),
+    }
+}
+
+impl Display for Experimenter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (experimenter, data) = (self.experimenter, Dotted(&self.data));
+        write!(f, " experimenter={experimenter:#x} type={} data={data}", self.exp_type)
     }
 }
 
@@ -251,11 +253,7 @@ fn fmt_features(features: &Features, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     if features.auxiliary_id != 0 {
         write!(f, ", auxiliary_id:{}", features.auxiliary_id)?;
     }
-    f.write_str("\ncapabilities:")?;
-    for (_, name) in CAPABILITIES.iter().filter(|(bit, _)| features.capabilities & bit != 0) {
-        write!(f, " {name}")?;
-    }
-    Ok(())
+    write!(f, "\ncapabilities: {}", Words(features.capabilities, &CAPABILITIES, "0"))
 }
 
 fn fmt_config(config: SwitchConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -307,7 +305,7 @@ fn fmt_packet_out(packet: &PacketOut, f: &mut fmt::Formatter<'_>) -> fmt::Result
     }
 }
 
-fn fmt_role(role: RoleMessage, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn fmt_role(role: RoleMessage, with_generation: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let name = match role.role {
         Role::NoChange => "nochange",
         Role::Equal => "equal",
@@ -315,169 +313,42 @@ fn fmt_role(role: RoleMessage, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Role::Slave => "secondary",
     };
     write!(f, " role={name}")?;
-    if role.generation_id == u64::MAX { Ok(()) } else { write!(f, " generation_id={}", role.generation_id) }
+    if !with_generation || role.generation_id == u64::MAX {
+        Ok(())
+    } else {
+        write!(f, " generation_id={}", role.generation_id)
+    }
 }
 
 fn fmt_tlv_maps(maps: &[TlvMap], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("\n  class  type  length  match field\n ------  ----  ------  --------------")?;
     for map in maps {
-        write!(f, "\n {:#6x}  {:#4x}  {:6}  tun_metadata{}", map.class, map.type_, map.len, map.index)?;
+        let (class, type_) = (Hex(map.class.into()).to_string(), Hex(map.type_.into()).to_string());
+        write!(f, "\n {class:>6}  {type_:>4}  {:6}  tun_metadata{}", map.len, map.index)?;
     }
     Ok(())
 }
 
-impl Display for Port {
+impl Display for CtFlush {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn bits(f: &mut fmt::Formatter<'_>, label: &str, value: u32, names: &[(u32, &str)]) -> fmt::Result {
-            let mut words: Vec<String> =
-                names.iter().filter(|(bit, _)| value & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
-            let rest = names.iter().fold(value, |rest, (bit, _)| rest & !bit);
-            if rest != 0 || words.is_empty() {
-                words.push(Hex(rest.into()).to_string());
+        let addresses = [self.original.src, self.original.dst, self.reply.src, self.reply.dst];
+        let family = if addresses.iter().flatten().any(|address| address.is_ipv4()) { "nw" } else { "ipv6" };
+        let icmp = matches!(self.ip_proto, 1 | 58);
+        let tuple = |tuple: &CtTuple, f: &mut fmt::Formatter<'_>| {
+            let address = |address: Option<IpAddr>| address.map_or_else(|| "::".to_owned(), |ip| ip.to_string());
+            write!(f, "ct_{family}_src={},ct_{family}_dst={}", address(tuple.src), address(tuple.dst))?;
+            if icmp {
+                let (id, type_) = (tuple.icmp_id.unwrap_or(0), tuple.icmp_type.unwrap_or(0));
+                return write!(f, ",icmp_id={id},icmp_type={type_},icmp_code={}", tuple.icmp_code.unwrap_or(0));
             }
-            write!(f, "\n     {label:<11} {}", words.join(" "))
-        }
-        write!(f, " {}({}): addr:{}", PortName(self.port_no), self.name, Mac(self.hw_addr))?;
-        bits(
-            f,
-            "config:",
-            self.config,
-            &[
-                (port::CONFIG_PORT_DOWN, "PORT_DOWN"),
-                (port::CONFIG_NO_RECV, "NO_RECV"),
-                (port::CONFIG_NO_FWD, "NO_FWD"),
-                (port::CONFIG_NO_PACKET_IN, "NO_PACKET_IN"),
-            ],
-        )?;
-        bits(
-            f,
-            "state:",
-            self.state,
-            &[(port::STATE_LINK_DOWN, "LINK_DOWN"), (port::STATE_BLOCKED, "BLOCKED"), (port::STATE_LIVE, "LIVE")],
-        )?;
-        write!(f, "\n     speed: {} Mbps now, {} Mbps max", self.curr_speed / 1000, self.max_speed / 1000)
-    }
-}
-
-impl Display for PortStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Count(u64);
-        impl Display for Count {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                if self.0 == u64::MAX { f.write_str("?") } else { self.0.fmt(f) }
-            }
-        }
-        write!(
-            f,
-            "  port {:>2}: rx pkts={}, bytes={}, drop={}, errs={}, frame={}, over={}, crc={}\n           \
-             tx pkts={}, bytes={}, drop={}, errs={}, coll={}\n           duration={}.{:03}s",
-            PortName(self.port_no).to_string(),
-            Count(self.rx_packets),
-            Count(self.rx_bytes),
-            Count(self.rx_dropped),
-            Count(self.rx_errors),
-            Count(self.rx_frame_err),
-            Count(self.rx_over_err),
-            Count(self.rx_crc_err),
-            Count(self.tx_packets),
-            Count(self.tx_bytes),
-            Count(self.tx_dropped),
-            Count(self.tx_errors),
-            Count(self.collisions),
-            self.duration_sec,
-            self.duration_nsec / 1_000_000
-        )
-    }
-}
-
-impl Display for GroupType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            GroupType::All => "all",
-            GroupType::Select => "select",
-            GroupType::Indirect => "indirect",
-            GroupType::FastFailover => "ff",
-        })
-    }
-}
-
-impl Display for Bucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("bucket=")?;
-        if self.weight != 0 {
-            write!(f, "weight:{},", self.weight)?;
-        }
-        if self.watch_port != port::ANY {
-            write!(f, "watch_port:{},", PortName(self.watch_port))?;
-        }
-        if self.watch_group != flow::GROUP_ANY {
-            write!(f, "watch_group:{},", self.watch_group)?;
-        }
-        write!(f, "actions={}", Actions(&self.actions))
-    }
-}
-
-fn fmt_group(group_id: u32, type_: GroupType, buckets: &[Bucket], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match group_id {
-        group::ALL => f.write_str("group_id=all")?,
-        id => write!(f, "group_id={id}")?,
-    }
-    write!(f, ",type={type_}")?;
-    buckets.iter().try_for_each(|bucket| write!(f, ",{bucket}"))
-}
-
-impl Display for GroupMod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.command {
-            GroupCommand::Add => "ADD ",
-            GroupCommand::Modify => "MOD ",
-            GroupCommand::Delete => "DEL ",
-        })?;
-        fmt_group(self.group_id, self.type_, &self.buckets, f)
-    }
-}
-
-fn fmt_meter(id: u32, flags: u16, bands: &[Band], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    const FLAGS: [(u16, &str); 4] = [
-        (meter::FLAG_KBPS, "kbps"),
-        (meter::FLAG_PACKETS, "pktps"),
-        (meter::FLAG_BURST, "burst"),
-        (meter::FLAG_STATS, "stats"),
-    ];
-    match id {
-        meter::ALL => f.write_str("meter=all")?,
-        meter::CONTROLLER => f.write_str("meter=controller")?,
-        id => write!(f, "meter={id}")?,
-    }
-    FLAGS.iter().filter(|(bit, _)| flags & bit != 0).try_for_each(|(_, name)| write!(f, " {name}"))?;
-    f.write_str(" bands=")?;
-    bands.iter().try_for_each(|band| match band {
-        Band::Drop { rate, burst } => write!(f, "\ntype=drop rate={rate}{}", Burst(flags, *burst)),
-        Band::DscpRemark { rate, burst, precedence } => {
-            write!(f, "\ntype=dscp_remark rate={rate}{} prec_level={precedence}", Burst(flags, *burst))
-        }
-        Band::Unknown { type_, rate, burst, .. } => {
-            write!(f, "\ntype={type_} rate={rate}{}", Burst(flags, *burst))
-        }
-    })
-}
-
-struct Burst(u16, u32);
-
-impl Display for Burst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 & meter::FLAG_BURST == 0 { Ok(()) } else { write!(f, " burst_size={}", self.1) }
-    }
-}
-
-impl Display for MeterMod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.command {
-            MeterCommand::Add => "ADD ",
-            MeterCommand::Modify => "MOD ",
-            MeterCommand::Delete => "DEL ",
-        })?;
-        fmt_meter(self.meter_id, self.flags, &self.bands, f)
+            let port = |port: Option<u16>| port.unwrap_or(0);
+            write!(f, ",ct_tp_src={},ct_tp_dst={}", port(tuple.src_port), port(tuple.dst_port))
+        };
+        write!(f, "zone={} '", self.zone.unwrap_or(0))?;
+        tuple(&self.original, f)?;
+        write!(f, ",ct_nw_proto={}' '", self.ip_proto)?;
+        tuple(&self.reply, f)?;
+        f.write_str("'")
     }
 }
 
@@ -506,96 +377,4 @@ impl Display for BundleControl {
         }
         write!(f, " flags={}", bundle_flags(self.flags))
     }
-}
-
-impl Display for FlowQuery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.table != flow::TABLE_ALL {
-            write!(f, " table={}", self.table)?;
-        }
-        if self.out_port != port::ANY {
-            write!(f, " out_port={}", PortName(self.out_port))?;
-        }
-        if self.out_group != flow::GROUP_ANY {
-            write!(f, " out_group={}", self.out_group)?;
-        }
-        if self.cookie_mask != 0 {
-            write!(f, " cookie={}/{}", Hex(self.cookie.into()), Hex(self.cookie_mask.into()))?;
-        }
-        write!(f, " {}", self.matches)
-    }
-}
-
-impl Display for MultipartRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.more {
-            f.write_str(" (more follows)")?;
-        }
-        match &self.query {
-            Query::Flow(query) | Query::Aggregate(query) => query.fmt(f),
-            Query::PortStats(port) => write!(f, " port_no={}", PortName(*port)),
-            // In OpenFlow 1.3 it is always about all ports.
-            Query::PortDesc => f.write_str(" port=ANY"),
-            Query::Queue { port_no, queue_id } => write!(f, " port={} queue={queue_id}", PortName(*port_no)),
-            Query::Group(id) => write!(f, " group_id={id}"),
-            Query::Meter(id) | Query::MeterConfig(id) => write!(f, " meter={id}"),
-            Query::TableFeatures(tables) => lines(f, tables),
-            Query::Unknown { type_, body } => write!(f, " type={type_:#x} body={}", Dotted(body)),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Display for MultipartReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.more {
-            f.write_str(" (more follows)")?;
-        }
-        match &self.answer {
-            Answer::Desc(desc) => write!(
-                f,
-                "\nManufacturer: {}\nHardware: {}\nSoftware: {}\nSerial Num: {}\nDP Description: {}",
-                desc.manufacturer, desc.hardware, desc.software, desc.serial, desc.datapath
-            ),
-            Answer::Flow(rows) => rows.iter().try_for_each(|row| write!(f, "\n {row:#}")),
-            Answer::Aggregate(sums) => write!(
-                f,
-                " packet_count={} byte_count={} flow_count={}",
-                sums.packet_count, sums.byte_count, sums.flow_count
-            ),
-            Answer::Table(tables) => tables.iter().try_for_each(|table| {
-                let (active, lookup, matched) = (table.active_count, table.lookup_count, table.matched_count);
-                write!(f, "\n  table {}:\n    active={active}, lookup={lookup}, matched={matched}", table.table)
-            }),
-            Answer::PortStats(ports) => {
-                write!(f, " {} ports", ports.len())?;
-                ports.iter().try_for_each(|port| write!(f, "\n{port}"))
-            }
-            Answer::PortDesc(ports) => {
-                let mut ports: Vec<&Port> = ports.iter().collect();
-                ports.sort_by_key(|port| port.port_no);
-                ports.iter().try_for_each(|port| write!(f, "\n{port}"))
-            }
-            Answer::GroupDesc(groups) => groups.iter().try_for_each(|group| {
-                f.write_str("\n ")?;
-                fmt_group(group.group_id, group.type_, &group.buckets, f)
-            }),
-            Answer::MeterConfig(meters) => meters.iter().try_for_each(|meter| {
-                f.write_str("\n")?;
-                fmt_meter(meter.meter_id, meter.flags, &meter.bands, f)
-            }),
-            Answer::Queue(queues) => lines(f, queues),
-            Answer::Group(groups) => lines(f, groups),
-            Answer::GroupFeatures(features) => lines(f, std::slice::from_ref(features)),
-            Answer::Meter(meters) => lines(f, meters),
-            Answer::MeterFeatures(features) => lines(f, std::slice::from_ref(features)),
-            Answer::TableFeatures(tables) => lines(f, tables),
-            Answer::Unknown { type_, body } => write!(f, " type={type_:#x} body={}", Dotted(body)),
-        }
-    }
-}
-
-/// Rare statistics: their names and values, a line each.
-fn lines(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Debug]) -> fmt::Result {
-    items.iter().try_for_each(|item| write!(f, "\n {item:?}"))
 }

@@ -8,6 +8,8 @@ mod messages;
 mod parse;
 mod parse_actions;
 mod parse_value;
+mod parts;
+mod statistics;
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -24,6 +26,49 @@ pub(crate) struct Hex(pub(crate) u128);
 impl fmt::Display for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
+    }
+}
+
+/// The names of the bits that are set, and the rest in hexadecimal; `none` if there are none.
+pub(crate) struct Words<'a>(pub(crate) u32, pub(crate) &'a [(u32, &'static str)], pub(crate) &'static str);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Words(value, names, none) = *self;
+        let mut words: Vec<String> =
+            names.iter().filter(|(bit, _)| value & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
+        let rest = names.iter().fold(value, |rest, (bit, _)| rest & !bit);
+        if rest != 0 {
+            words.push(format!("{rest:#x}"));
+        }
+        if words.is_empty() { f.write_str(none) } else { f.write_str(&words.join(" ")) }
+    }
+}
+
+/// Seconds and nanoseconds: whole, in milliseconds, or with as many digits as it takes.
+pub(crate) struct Duration(pub(crate) u32, pub(crate) u32);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (seconds, 0) => write!(f, "{seconds}"),
+            (seconds, nanoseconds) if nanoseconds % 1_000_000 == 0 => {
+                write!(f, "{seconds}.{:03}", nanoseconds / 1_000_000)
+            }
+            (seconds, nanoseconds) => {
+                write!(f, "{seconds}.{}", format!("{nanoseconds:09}").trim_end_matches('0'))
+            }
+        }
+    }
+}
+
+/// An Ethernet address.
+pub(crate) struct Mac(pub(crate) [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
 
@@ -56,6 +101,35 @@ impl fmt::Display for Dotted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
             write!(f, "{}{byte:02x}", if index == 0 { "" } else { "." })?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes as lines of sixteen with their place and their letters, each on a new line.
+pub(crate) struct Dump<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Dump<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (line, bytes) in self.0.chunks(16).enumerate() {
+            write!(f, "\n{:08x}  ", line * 16)?;
+            for place in 0..16 {
+                let gap = if place == 7 { '-' } else { ' ' };
+                match bytes.get(place) {
+                    Some(byte) => write!(f, "{byte:02x}{gap}")?,
+                    None => f.write_str("   ")?,
+                }
+            }
+            f.write_str("|")?;
+            for place in 0..16 {
+                let letter = match bytes.get(place) {
+                    Some(byte @ 0x20..=0x7e) => char::from(*byte),
+                    Some(_) => '.',
+                    None => ' ',
+                };
+                write!(f, "{letter}")?;
+            }
+            f.write_str("|")?;
         }
         Ok(())
     }

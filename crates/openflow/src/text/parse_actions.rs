@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use crate::action::{
-    Action, ControllerAction, CtAction, CtZone, LearnAction, LearnDestination, LearnSource, LearnSpec, MAX_LEN_WHOLE,
-    NatAction, NatKind,
+    Action, BUNDLE_ALGORITHMS, ControllerAction, CtAction, CtZone, HASH_FIELDS, LearnAction, LearnDestination,
+    LearnSource, LearnSpec, MAX_LEN_WHOLE, MULTIPATH_ALGORITHMS, MembersAction, MultipathAction, NatAction, NatKind,
+    SampleDirection,
 };
 use crate::field::Field;
 use crate::instruction::Instruction;
@@ -51,7 +52,7 @@ fn item(whole: &str) -> Result<Item<'_>> {
     let end = whole.find([':', '=', '(']).unwrap_or(whole.len());
     let (name, rest) = whole.split_at(end);
     let (argument, parenthesised) = match rest.strip_prefix('(') {
-        Some(inner) => match inner.strip_suffix(')') {
+        Some(inner) => match inner.strip_suffix(')').or_else(|| Some(inner.split_once(")->")?.0)) {
             Some(inner) => (inner, true),
             None => return wrong(whole, "the closing parenthesis must end it"),
         },
@@ -101,6 +102,7 @@ fn list(text: &str, depth: usize) -> Result<Vec<Action>> {
 fn action(item: &Item<'_>, depth: usize) -> Result<Action> {
     let argument = item.argument;
     Ok(match item.name {
+        "output" if item.parenthesised => output_trunc(argument)?,
         "output" if argument.contains('[') => Action::OutputReg { src: subfield(argument)?, max_len: MAX_LEN_WHOLE },
         "output" => Action::output(port_number(argument)?),
         "CONTROLLER" | "controller" if item.parenthesised => Action::Controller(controller(argument)?),
@@ -118,6 +120,23 @@ fn action(item: &Item<'_>, depth: usize) -> Result<Action> {
         "dec_mpls_ttl" => Action::DecMplsTtl,
         "mod_nw_ttl" | "set_nw_ttl" => Action::SetNwTtl(small(argument)?),
         "dec_ttl" if argument.is_empty() => Action::DecNwTtl,
+        "dec_ttl" => Action::DecNwTtlFor(argument.split(',').map(|id| small(id.trim())).collect::<Result<_>>()?),
+        "check_pkt_larger" => check_pkt_larger(item.whole)?,
+        "multipath" => Action::Multipath(multipath(argument)?),
+        "bundle" => Action::Members(members(argument, false)?),
+        "bundle_load" => Action::Members(members(argument, true)?),
+        "fin_timeout" => fin_timeout(argument)?,
+        "delete_field" => match field_named(argument) {
+            Some(field) => Action::DeleteField(field),
+            None => return wrong(argument, "no field of this name"),
+        },
+        "mod_nw_tos" => match small::<u8>(argument)? {
+            tos if tos & 3 == 0 => Action::set_field(Field::IpDscp, tos >> 2),
+            _ => return wrong(argument, "the two lower bits of mod_nw_tos are ECN and must be 0 here"),
+        },
+        "mod_nw_ecn" => written(Field::IpEcn, argument)?,
+        "set_mpls_label" => written(Field::MplsLabel, argument)?,
+        "set_mpls_tc" => written(Field::MplsTc, argument)?,
         "copy_ttl_out" => Action::CopyTtlOut,
         "copy_ttl_in" => Action::CopyTtlIn,
         "push_pbb" => Action::PushPbb(small(argument)?),
@@ -198,8 +217,102 @@ fn resubmit(item: &Item<'_>) -> Result<Action> {
         return Ok(Action::Resubmit { port: port(item.argument)?, table: None });
     }
     let (port_text, table) = item.argument.split_once(',').unwrap_or((item.argument, ""));
+    if let Some(table) = table.strip_suffix(",ct") {
+        return Ok(Action::ResubmitCt { port: port(port_text)?, table: small(table)? });
+    }
     let table = if table.is_empty() { None } else { Some(small(table)?) };
     Ok(Action::Resubmit { port: port(port_text)?, table })
+}
+
+/// A port in 16 bits, as the Nicira actions have it.
+fn short_port(text: &str) -> Result<u16> {
+    match port_number(text)? {
+        number @ (0..=0xfeff | 0xffff_ff00..) => Ok(number as u16),
+        _ => wrong(text, "port numbers of 16 bits only here"),
+    }
+}
+
+fn output_trunc(text: &str) -> Result<Action> {
+    let (mut port, mut max_len) = (None, None);
+    for item in items(text)? {
+        match item.name {
+            "port" => port = Some(short_port(item.argument)?),
+            "max_len" => max_len = Some(small(item.argument)?),
+            name => return wrong(name, "output() knows port and max_len"),
+        }
+    }
+    let (Some(port), Some(max_len)) = (port, max_len) else { return wrong(text, "output() needs port and max_len") };
+    Ok(Action::OutputTrunc { port, max_len })
+}
+
+fn check_pkt_larger(text: &str) -> Result<Action> {
+    let (left, dst) = arrow(text)?;
+    let Some(len) = left.strip_prefix("check_pkt_larger(").and_then(|rest| rest.strip_suffix(')')) else {
+        return wrong(text, "check_pkt_larger(length)->field[bit] was expected");
+    };
+    let dst_bit = subfield(dst)?;
+    if dst_bit.bits != 1 {
+        return wrong(dst, "exactly one bit is written");
+    }
+    Ok(Action::CheckPktLarger { len: small(len)?, dst: dst_bit })
+}
+
+/// The number of a name in a table of names, or a number.
+fn choice(names: &[&str], text: &str) -> Result<u16> {
+    match names.iter().position(|name| *name == text).and_then(|index| u16::try_from(index).ok()) {
+        Some(index) => Ok(index),
+        None => small(text).or_else(|_| wrong(text, format!("one of {} was expected here", names.join(", ")))),
+    }
+}
+
+fn multipath(text: &str) -> Result<MultipathAction> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let [fields, basis, algorithm, links, arg, dst] = parts.as_slice() else {
+        return wrong(text, "multipath(fields,basis,algorithm,links,argument,field[bits]) was expected");
+    };
+    let links_number: u32 = small(links)?;
+    let Some(max_link) = links_number.checked_sub(1).and_then(|max| u16::try_from(max).ok()) else {
+        return wrong(links, "1 to 65536 links are possible");
+    };
+    Ok(MultipathAction {
+        fields: choice(&HASH_FIELDS, fields)?,
+        basis: small(basis)?,
+        algorithm: choice(&MULTIPATH_ALGORITHMS, algorithm)?,
+        max_link,
+        arg: small(arg)?,
+        dst: subfield(dst)?,
+    })
+}
+
+fn members(text: &str, load: bool) -> Result<MembersAction> {
+    let list = ["members:", "slaves:"].iter().find_map(|word| text.split_once(word));
+    let Some((head, list)) = list else { return wrong(text, "the members are missing: members:1,2") };
+    let parts: Vec<&str> = head.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let (fields, basis, algorithm, dst) = match (parts.as_slice(), load) {
+        ([fields, basis, algorithm, "ofport"], false) => (fields, basis, algorithm, None),
+        ([fields, basis, algorithm, "ofport", dst], true) => (fields, basis, algorithm, Some(subfield(dst)?)),
+        _ => return wrong(text, "bundle(fields,basis,algorithm,ofport,members:1,2) was expected"),
+    };
+    let ports = list.split(',').map(str::trim).filter(|port| !port.is_empty());
+    Ok(MembersAction {
+        fields: choice(&HASH_FIELDS, fields)?,
+        basis: small(basis)?,
+        algorithm: choice(&BUNDLE_ALGORITHMS, algorithm)?,
+        dst,
+        members: ports.map(short_port).collect::<Result<_>>()?,
+    })
+}
+
+fn fin_timeout(text: &str) -> Result<Action> {
+    let (mut idle, mut hard) = (0, 0);
+    for item in items(text)? {
+        match item.name {
+            "idle_timeout" => idle = small(item.argument)?,
+            "hard_timeout" => hard = small(item.argument)?,
+            name => return wrong(name, "fin_timeout() knows idle_timeout and hard_timeout"),
+        }
+    }
+    Ok(Action::FinTimeout { idle, hard })
 }
 
 fn conjunction(text: &str) -> Result<Action> {
@@ -315,21 +428,33 @@ fn nat_range(text: &str, action: &mut NatAction) -> Result<()> {
 
 fn sample(text: &str) -> Result<Action> {
     let (mut probability, mut collector_set, mut domain, mut point) = (0, 0, 0, 0);
+    let (mut sampling_port, mut direction) = (None, SampleDirection::Default);
     for item in items(text)? {
         match item.name {
             "probability" => probability = small(item.argument)?,
             "collector_set_id" => collector_set = small(item.argument)?,
             "obs_domain_id" => domain = small(item.argument)?,
             "obs_point_id" => point = small(item.argument)?,
+            "sampling_port" => sampling_port = Some(short_port(item.argument)?),
+            "ingress" => direction = SampleDirection::Ingress,
+            "egress" => direction = SampleDirection::Egress,
             name => {
-                return wrong(name, "sample() knows probability, collector_set_id, obs_domain_id and obs_point_id");
+                return wrong(
+                    name,
+                    "sample() knows probability, collector_set_id, obs_domain_id, obs_point_id, sampling_port, \
+                     ingress and egress",
+                );
             }
         }
     }
     if probability == 0 {
         return wrong(text, "sample() needs a probability from 1 to 65535");
     }
-    Ok(Action::Sample { probability, collector_set, domain, point })
+    if sampling_port.is_none() && direction == SampleDirection::Default {
+        return Ok(Action::Sample { probability, collector_set, domain, point });
+    }
+    let port = sampling_port.unwrap_or(port::NONE_16);
+    Ok(Action::SampleAt { probability, collector_set, domain, point, port, direction })
 }
 
 fn learn(text: &str) -> Result<LearnAction> {
@@ -343,6 +468,14 @@ fn learn(text: &str) -> Result<LearnAction> {
             "fin_hard_timeout" => action.fin_hard_timeout = small(item.argument)?,
             "priority" => action.priority = small(item.argument)?,
             "cookie" => action.cookie = small(item.argument)?,
+            "limit" => action.limit = small(item.argument)?,
+            "result_dst" => {
+                let result = subfield(item.argument)?;
+                if result.bits != 1 {
+                    return wrong(item.argument, "exactly one bit is written");
+                }
+                action.result = Some(result);
+            }
             "send_flow_rem" => action.flags |= 1,
             "delete_learned" => action.flags |= 2,
             _ => action.specs.push(learn_spec(&item)?),

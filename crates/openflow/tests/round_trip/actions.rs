@@ -62,6 +62,57 @@ pub(crate) fn nat() -> impl Strategy<Value = NatAction> {
 }
 
 pub(crate) fn leaf() -> impl Strategy<Value = Action> {
+    prop_oneof![3 => old_leaf(), 1 => choosing_leaf()]
+}
+
+/// Bits of a field with a short header, for the actions that have no room for an experimenter's id.
+pub(crate) fn short_subfield() -> impl Strategy<Value = Subfield> {
+    subfield().prop_filter("short header", |dst| dst.field.experimenter().is_none())
+}
+
+pub(crate) fn choosing_leaf() -> impl Strategy<Value = Action> {
+    let bit = || subfield().prop_map(|dst| Subfield { bits: 1, ..dst });
+    let directions = [SampleDirection::Default, SampleDirection::Ingress, SampleDirection::Egress];
+    prop_oneof![
+        (option::of(0u16..0xff00), any::<u8>()).prop_map(|(port, table)| Action::ResubmitCt { port, table }),
+        (1u16.., any::<[u32; 3]>(), 0u16..0xff00, proptest::sample::select(directions.to_vec())).prop_map(
+            |(probability, [collector_set, domain, point], port, direction)| Action::SampleAt {
+                probability,
+                collector_set,
+                domain,
+                point,
+                port,
+                direction
+            }
+        ),
+        vec(any::<u16>(), 1..5).prop_map(Action::DecNwTtlFor),
+        (any::<u16>(), bit()).prop_map(|(len, dst)| Action::CheckPktLarger { len, dst }),
+        (0u16..7, any::<u16>(), 0u16..4, any::<u16>(), any::<u32>(), short_subfield()).prop_map(
+            |(fields, basis, algorithm, max_link, arg, dst)| Action::Multipath(MultipathAction {
+                fields,
+                basis,
+                algorithm,
+                max_link,
+                arg,
+                dst
+            })
+        ),
+        (0u16..7, any::<u16>(), 0u16..2, option::of(short_subfield()), vec(0u16..0xff00, 0..5)).prop_map(
+            |(fields, basis, algorithm, dst, members)| Action::Members(MembersAction {
+                fields,
+                basis,
+                algorithm,
+                dst,
+                members
+            })
+        ),
+        any::<(u16, u16)>().prop_map(|(idle, hard)| Action::FinTimeout { idle, hard }),
+        (0u16..0xff00, any::<u32>()).prop_map(|(port, max_len)| Action::OutputTrunc { port, max_len }),
+        (0u8..64).prop_map(|option| Action::DeleteField(Field::TunMetadata(option))),
+    ]
+}
+
+pub(crate) fn old_leaf() -> impl Strategy<Value = Action> {
     prop_oneof![
         (any::<u32>(), any::<u16>()).prop_map(|(port, max_len)| Action::Output { port, max_len }),
         any::<u32>().prop_map(Action::Group),
@@ -127,13 +178,16 @@ pub(crate) fn learn() -> impl Strategy<Value = LearnAction> {
         };
         LearnSpec { bits: dst.bits, source, destination }
     });
-    (any::<(u16, u16, u16, u64)>(), 0u16..4, any::<u8>(), any::<(u16, u16)>(), vec(spec, 0..4)).prop_map(
+    let result = option::of(subfield().prop_map(|dst| Subfield { bits: 1, ..dst }));
+    let limit = (prop_oneof![Just(0), any::<u32>()], result);
+    (any::<(u16, u16, u16, u64)>(), 0u16..4, any::<u8>(), any::<(u16, u16)>(), vec(spec, 0..4), limit).prop_map(
         |(
             (idle_timeout, hard_timeout, priority, cookie),
             flags,
             table,
             (fin_idle_timeout, fin_hard_timeout),
             specs,
+            (limit, result),
         )| {
             LearnAction {
                 idle_timeout,
@@ -144,6 +198,8 @@ pub(crate) fn learn() -> impl Strategy<Value = LearnAction> {
                 table,
                 fin_idle_timeout,
                 fin_hard_timeout,
+                limit,
+                result,
                 specs,
             }
         },

@@ -5,7 +5,7 @@ use fseg_openflow::meter::{MeterConfig, MeterFeatures, MeterStats};
 use fseg_openflow::nicira::{CtFlush, CtTuple, TlvCommand, TlvMap, TlvTable, TlvTableMod};
 use fseg_openflow::queue::{Queue, QueueConfig, QueueStats};
 use fseg_openflow::switch::Description;
-use fseg_openflow::table::{TableFeatures, TableMod, TableProperty, TableStats};
+use fseg_openflow::table::{SupportedType, TableFeatures, TableMod, TableProperty, TableStats};
 use fseg_openflow::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -104,14 +104,17 @@ pub(crate) fn band() -> impl Strategy<Value = Band> {
 }
 
 pub(crate) fn table_features() -> impl Strategy<Value = TableFeatures> {
-    let fields = || {
-        vec((field().prop_filter("fixed length", |field| !matches!(field, Field::TunMetadata(_))), any::<bool>()), 0..4)
+    let fields = || vec((field(), any::<bool>()), 0..4);
+    let types = || {
+        let experimenter =
+            vec(any::<u8>(), 4..9).prop_map(|experimenter| SupportedType { type_: 0xffff, experimenter });
+        vec(prop_oneof![4 => (0u16..30).prop_map(SupportedType::from), 1 => experimenter], 0..4)
     };
     let property = prop_oneof![
-        (any::<bool>(), vec(0u16..7, 0..4)).prop_map(|(miss, types)| TableProperty::Instructions { miss, types }),
+        (any::<bool>(), types()).prop_map(|(miss, types)| TableProperty::Instructions { miss, types }),
         (any::<bool>(), vec(any::<u8>(), 0..9)).prop_map(|(miss, tables)| TableProperty::NextTables { miss, tables }),
-        (any::<bool>(), vec(any::<u16>(), 0..4)).prop_map(|(miss, types)| TableProperty::WriteActions { miss, types }),
-        (any::<bool>(), vec(any::<u16>(), 0..4)).prop_map(|(miss, types)| TableProperty::ApplyActions { miss, types }),
+        (any::<bool>(), types()).prop_map(|(miss, types)| TableProperty::WriteActions { miss, types }),
+        (any::<bool>(), types()).prop_map(|(miss, types)| TableProperty::ApplyActions { miss, types }),
         fields().prop_map(TableProperty::Match),
         fields().prop_map(TableProperty::Wildcards),
         (any::<bool>(), fields()).prop_map(|(miss, fields)| TableProperty::WriteSetField { miss, fields }),
@@ -137,9 +140,18 @@ pub(crate) fn pairs() -> impl Strategy<Value = Vec<(u64, u64)>> {
 
 pub(crate) fn answer() -> impl Strategy<Value = Answer> {
     let group_type = || {
-        proptest::sample::select(vec![GroupType::All, GroupType::Select, GroupType::Indirect, GroupType::FastFailover])
+        proptest::sample::select(vec![
+            GroupType::All,
+            GroupType::Select,
+            GroupType::Indirect,
+            GroupType::FastFailover,
+            GroupType::Other(200),
+        ])
     };
     prop_oneof![
+        (any::<(u32, u32)>(), vec(any::<u8>(), 0..30)).prop_map(|((experimenter, exp_type), data)| {
+            Answer::Experimenter(Experimenter { experimenter, exp_type, data })
+        }),
         "[ -~]{0,40}".prop_map(|text| Answer::Desc(Box::new(Description {
             manufacturer: text.clone(),
             hardware: text.clone(),
@@ -242,7 +254,7 @@ pub(crate) fn answer() -> impl Strategy<Value = Answer> {
         }),
         vec(table_features(), 0..3).prop_map(Answer::TableFeatures),
         vec(port(), 0..4).prop_map(Answer::PortDesc),
-        vec(any::<u8>(), 0..20).prop_map(|body| Answer::Unknown { type_: 0xffff, body }),
+        vec(any::<u8>(), 0..20).prop_map(|body| Answer::Unknown { type_: 99, body }),
     ]
 }
 
@@ -291,7 +303,20 @@ pub(crate) fn packet_in2() -> impl Strategy<Value = Box<NxPacketIn2>> {
         data(),
     )
         .prop_map(|(data, full_len, buffer_id, (table, reason), cookie, matches, userdata, continuation)| {
-            Box::new(NxPacketIn2 { data, full_len, buffer_id, table, cookie, reason, matches, userdata, continuation })
+            let others =
+                if table % 4 == 0 { vec![UnknownProperty { type_: 77, body: vec![table; 5] }] } else { vec![] };
+            Box::new(NxPacketIn2 {
+                data,
+                full_len,
+                buffer_id,
+                table,
+                cookie,
+                reason,
+                matches,
+                userdata,
+                continuation,
+                others,
+            })
         })
 }
 
@@ -352,12 +377,18 @@ pub(crate) fn simple_body() -> impl Strategy<Value = Body> {
         (any::<u32>(), vec(any::<(u32, u32, Option<u16>, Option<u16>)>(), 0..4)).prop_map(|(port_no, queues)| {
             let queues = queues
                 .into_iter()
-                .map(|(queue_id, port_no, min_rate, max_rate)| Queue { queue_id, port_no, min_rate, max_rate })
+                .map(|(queue_id, port_no, min_rate, max_rate)| {
+                    let others = vec![UnknownProperty { type_: 0xffff, body: vec![1; queue_id as usize % 19] }];
+                    Queue { queue_id, port_no, min_rate, max_rate, others }
+                })
                 .collect();
             Body::QueueGetConfigReply(QueueConfig { port_no, queues })
         }),
         role().prop_map(Body::RoleRequest),
         role().prop_map(Body::RoleReply),
+        (role(), 0u8..3).prop_map(|(RoleMessage { role, generation_id }, reason)| {
+            Body::RoleStatus(RoleStatus { role, reason, generation_id })
+        }),
         Just(Body::GetAsyncRequest),
         asynchronous().prop_map(Body::GetAsyncReply),
         asynchronous().prop_map(Body::SetAsync),

@@ -15,6 +15,14 @@ use crate::table::Table;
 
 /// The rows of one endpoint on one switch.
 pub fn endpoint_rows(fabric: &Fabric, switch: &SwitchFacts, who: &EndpointFacts) -> Vec<Row> {
+    let rows = full_rows(fabric, switch, who);
+    let Some(can) = switch.profile.plain() else { return rows };
+    let mut plain = super::plain::lowered(switch, can, rows);
+    plain.extend(super::plain::endpoint_rows(can, who));
+    plain
+}
+
+fn full_rows(fabric: &Fabric, switch: &SwitchFacts, who: &EndpointFacts) -> Vec<Row> {
     let mut rows = Rows::of(Owner::Endpoint(who.id));
     let here = who.location.switch == switch.dpid;
     let stranger = who.class == ClassId::STRANGER;

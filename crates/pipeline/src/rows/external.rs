@@ -15,7 +15,22 @@ use crate::table::Table;
 
 /// The rows of all prefixes of one class on one switch.
 pub fn external_rows(fabric: &Fabric, switch: &SwitchFacts, class: u32, externals: &[ExternalFacts]) -> Vec<Row> {
-    let mut rows = Rows::of(Owner::External(class));
+    owned_rows(fabric, switch, Owner::External(class), externals)
+}
+
+/// The rows of one outside address that was learned by a name, on one switch.
+pub fn learned_rows(fabric: &Fabric, switch: &SwitchFacts, learned: &ExternalFacts) -> Vec<Row> {
+    let IpNet::V4(net) = learned.prefix else { return vec![] };
+    owned_rows(fabric, switch, Owner::Learned(net.network().into()), std::slice::from_ref(learned))
+}
+
+fn owned_rows(fabric: &Fabric, switch: &SwitchFacts, owner: Owner, externals: &[ExternalFacts]) -> Vec<Row> {
+    let rows = full_rows(fabric, switch, owner, externals);
+    super::plain::as_needed(switch, rows)
+}
+
+fn full_rows(fabric: &Fabric, switch: &SwitchFacts, owner: Owner, externals: &[ExternalFacts]) -> Vec<Row> {
+    let mut rows = Rows::of(owner);
     for external in externals {
         let (IpNet::V4(net), Some(place)) = (external.prefix, external.exit) else { continue };
         let Some(home) = fabric.switch(place.switch) else { continue };
@@ -129,9 +144,10 @@ pub fn exit_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)
         }
         refused.add(Table::Guard, guard::PORT_REST, Match::new().with(Field::InPort, port.number.0), vec![]);
     }
+    let lower = |rows| super::plain::as_needed(switch, rows);
     vec![
-        (Owner::System(SystemRow::ExitNeighbour), neighbours.done()),
-        (Owner::System(SystemRow::OutsideSpoof), refused.done()),
+        (Owner::System(SystemRow::ExitNeighbour), lower(neighbours.done())),
+        (Owner::System(SystemRow::OutsideSpoof), lower(refused.done())),
     ]
 }
 

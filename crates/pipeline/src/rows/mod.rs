@@ -2,12 +2,18 @@
 
 mod endpoint;
 mod external;
+mod multicast;
+mod observe;
 mod permit;
+pub(crate) mod plain;
 mod system;
 
 pub use endpoint::{endpoint_rows, spoof_rows};
-pub use external::{exit_rows, external_rows};
-pub use permit::{PermitShape, permit_rows, shape};
+pub use external::{exit_rows, external_rows, learned_rows};
+pub use observe::{ObserveFacts, observe_rows};
+pub use multicast::{ShownFacts, StreamFacts, StreamReceiver, StreamSender, shown_rows, stream_rows};
+pub use permit::{PermitShape, permit_rows, permit_rows_on, shape};
+pub use plain::MOST_ROWS;
 pub use system::system_rows;
 
 use std::net::Ipv4Addr;
@@ -69,7 +75,7 @@ pub(crate) fn metered(meter: u32, max_len: u16) -> Vec<Instruction> {
 
 /// Collects rows of one owner.
 pub(crate) struct Rows {
-    owner: Owner,
+    pub(crate) owner: Owner,
     list: Vec<Row>,
 }
 
@@ -105,10 +111,16 @@ pub(crate) mod guard {
 
 /// Priorities in `locate`.
 pub(crate) mod locate {
+    /// What endpoints ask by multicast and broadcast, as far as a permit speaks of it.
+    pub(crate) const SHOWN: u16 = 510;
+    /// Multicast with receivers.
+    pub(crate) const STREAM: u16 = 505;
     pub(crate) const NEVER: u16 = 500;
     pub(crate) const SERVICE: u16 = 400;
     pub(crate) const ROUTER_REST: u16 = 390;
     pub(crate) const ENDPOINT: u16 = 300;
+    /// Magic packets to inside addresses that nobody has now.
+    pub(crate) const ASLEEP: u16 = 290;
     /// Plus the prefix length.
     pub(crate) const PREFIX: u16 = 100;
 }

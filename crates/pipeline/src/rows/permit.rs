@@ -11,7 +11,8 @@ use super::{Rows, ip};
 use crate::bits;
 use crate::cookie::Owner;
 use crate::desired::Row;
-use crate::fabric::PermitFacts;
+use crate::fabric::{PermitFacts, SwitchFacts};
+use crate::profile::Misfit;
 use crate::table::Table;
 
 /// How a permit becomes rows.
@@ -47,17 +48,40 @@ pub fn shape(permit: &PermitFacts) -> PermitShape {
     }
 }
 
-/// The rows of a permit: the same on every switch.
+/// The rows of a permit on one switch, or why it cannot have them. They depend on the switch's profile only.
+pub fn permit_rows_on(switch: &SwitchFacts, permit: &PermitFacts) -> Result<Vec<Row>, Misfit> {
+    let Some(can) = switch.profile.plain() else { return Ok(permit_rows(permit)) };
+    super::plain::permit_rows(can, permit).map_err(|needed| Misfit {
+        owner: Owner::Permit(permit.number),
+        table: Table::Permit,
+        why: format!(
+            "it would be {needed} rows, more than {}: without extensions a port range is one row for each of its ports",
+            super::MOST_ROWS
+        ),
+    })
+}
+
+/// Above what is only observed; permits on trial stand below all others, so that they count, and show to the node, only what
+/// no other permit allows.
+pub(crate) fn priority(permit: &PermitFacts) -> u16 {
+    match permit.on_trial {
+        true => 100 + (permit.number % 900) as u16,
+        false => 1_000 + (permit.number % 64_000) as u16,
+    }
+}
+
+/// The rows of a permit on Open vSwitch: the same on every one.
 pub fn permit_rows(permit: &PermitFacts) -> Vec<Row> {
     let mut rows = Rows::of(Owner::Permit(permit.number));
     let services = service_masks(&permit.terms);
     if permit.from.is_empty() || permit.to.is_empty() || services.is_empty() {
         return rows.done(); // nobody yet: nothing to permit
     }
-    let priority = 1_000 + (permit.number % 64_000) as u16;
+    let priority = priority(permit);
     let from: Vec<_> = permit.from.iter().map(|c| u64::from(permit.slice.0) << 48 | u64::from(c.get()) << 24).collect();
     let to: Vec<_> = permit.to.iter().map(|c| u64::from(c.get())).collect();
-    let pass = || vec![Instruction::GotoTable(Table::Inspect.number())];
+    let pass =
+        || if permit.on_trial { super::observe::pass() } else { vec![Instruction::GotoTable(Table::Inspect.number())] };
     match shape(permit) {
         PermitShape::Product(_) => {
             for &f in &from {
@@ -129,6 +153,7 @@ mod tests {
             from: classes(from),
             to: classes(to),
             terms: terms.iter().map(|t| t.parse().unwrap()).collect(),
+            on_trial: false,
         }
     }
 

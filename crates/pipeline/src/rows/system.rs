@@ -10,7 +10,7 @@ use super::{
 use crate::bits;
 use crate::cookie::{Owner, SystemRow};
 use crate::desired::Row;
-use crate::fabric::{CLOSED_PORT, Fabric, REDIRECT_PORT, ROUTER_MAC, SERVICE_MAC, SwitchFacts, SwitchRole};
+use crate::fabric::{CLOSED_PORT, Fabric, NEVER_FORWARDED, REDIRECT_PORT, ROUTER_MAC, SERVICE_MAC, SwitchFacts, SwitchRole};
 use crate::meter;
 use crate::table::{Miss, PIPELINE, Table};
 
@@ -52,6 +52,15 @@ pub fn system_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row
     let mut rows = Rows::of(owner);
     unwanted(&mut rows);
     out.push((owner, rows.done()));
+    let Some(can) = switch.profile.plain() else { return out };
+    for (owner, rows) in &mut out {
+        *rows = super::plain::lowered(switch, can, std::mem::take(rows));
+        match owner {
+            Owner::System(SystemRow::AddressResolution) => rows.extend(super::plain::system_rows(fabric, switch, can)),
+            Owner::System(SystemRow::Unwanted) => rows.extend(super::plain::unwanted_rows()),
+            _ => {}
+        }
+    }
     out
 }
 
@@ -62,7 +71,7 @@ fn frame(_: &Fabric, _: &SwitchFacts, rows: &mut Rows) {
             Miss::Drop => rows.add(d.table, 0, Default::default(), vec![]),
             Miss::Goto(t) => rows.add(d.table, 0, Default::default(), vec![Instruction::GotoTable(t.number())]),
             // These two have owners of their own: default deny and unknown destination.
-            Miss::DropLogged => {}
+            Miss::DropLogged | Miss::Leave => {}
         }
     }
     // Clearing the ingress port lets a packet leave by the port it came in by: two endpoints behind one shared port.
@@ -423,8 +432,8 @@ fn unwanted(rows: &mut Rows) {
     // A frame with a VLAN tag (bit OFPVID_PRESENT) would match the rows below as if it had none.
     let tagged = fseg_openflow::Match::new().with_masked(Field::VlanVid, 0x1000_u16, 0x1000_u16);
     rows.add(Table::Guard, guard::TAGGED, tagged, vec![]);
-    for (net, len) in [([224, 0, 0, 0], 3), ([127, 0, 0, 0], 8), ([0, 0, 0, 0], 8), ([169, 254, 0, 0], 16)] {
-        rows.add(Table::Locate, locate::NEVER, prefix(ip(), Field::Ipv4Dst, net.into(), len), vec![]);
+    for (net, len) in NEVER_FORWARDED {
+        rows.add(Table::Locate, locate::NEVER, prefix(ip(), Field::Ipv4Dst, net, len), vec![]);
     }
     // The address a device gives itself when it gets none (RFC 3927) is not a forgery, and of no use here.
     let own = prefix(ip(), Field::Ipv4Src, [169, 254, 0, 0].into(), 16);

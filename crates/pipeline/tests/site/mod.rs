@@ -10,10 +10,10 @@ use fseg_model::{
 };
 use fseg_openflow::Field;
 use fseg_pipeline::fabric::ROUTER_MAC;
-use fseg_pipeline::rows::{endpoint_rows, exit_rows, external_rows, permit_rows, spoof_rows, system_rows};
+use fseg_pipeline::rows::{endpoint_rows, exit_rows, external_rows, permit_rows_on, spoof_rows, system_rows};
 use fseg_pipeline::{
-    Delta, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts, Row,
-    SwitchFacts, SwitchRole,
+    Capabilities, Delta, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts,
+    Profile, Row, SwitchFacts, SwitchRole,
 };
 use fseg_policy::Policy;
 use fseg_test_kit::{FakeSwitch, Network, Packet, frames};
@@ -69,6 +69,7 @@ pub(crate) fn fabric() -> Fabric {
             exit(12, 2, EXIT_ADDRESS.octets(), [203, 0, 113, 1], INTERNET_GATEWAY, NatMode::Nat),
         ],
         via: [(SW1, PortNo(1)), (SW2, PortNo(2))].into(),
+        profile: Profile::Ovs,
     };
     let access = |dpid, number, other| SwitchFacts {
         dpid,
@@ -79,6 +80,7 @@ pub(crate) fn fabric() -> Fabric {
             .chain([port(UP.0, PortKind::Uplink)])
             .collect(),
         via: [(NODE, UP), (other, UP)].into(),
+        profile: Profile::Ovs,
     };
     let switches = [(NODE, node), (SW1, access(SW1, 2, SW2)), (SW2, access(SW2, 3, SW1))].into();
     Fabric { router: ROUTER, inner: vec!["10.0.0.0/8".parse().unwrap()], switches, node: NODE }
@@ -143,8 +145,20 @@ pub(crate) struct Site {
 impl Site {
     /// A site with these hosts, all admitted but the strangers, and a policy in force.
     pub(crate) fn new(hosts: Vec<Host>, text: &str) -> Self {
+        Self::with(fabric(), hosts, text)
+    }
+
+    /// The same with these access switches speaking OpenFlow 1.3 only.
+    pub(crate) fn plain(switches: &[(Dpid, Capabilities)], hosts: Vec<Host>, text: &str) -> Self {
+        let mut fabric = fabric();
+        for (dpid, can) in switches {
+            fabric.switches.get_mut(dpid).unwrap().profile = Profile::OpenFlow13(can.clone());
+        }
+        Self::with(fabric, hosts, text)
+    }
+
+    fn with(fabric: Fabric, hosts: Vec<Host>, text: &str) -> Self {
         let mut net = Network::default();
-        let fabric = fabric();
         for switch in fabric.switches.values() {
             net.add(FakeSwitch::new(switch.dpid, switch.ports.iter().map(|p| p.number)));
         }
@@ -167,6 +181,14 @@ impl Site {
     }
 
     pub(crate) fn replace(&mut self, dpid: Dpid, owner: Owner, rows: Vec<Row>) -> Delta {
+        let profile = &self.fabric.switch(dpid).unwrap().profile;
+        let (rows, misfits) = profile.fit(rows);
+        assert_eq!(misfits, [], "on {dpid}");
+        if profile.plain().is_some() {
+            for row in &rows {
+                assert_eq!(fseg_pipeline::table::plain_violation(row), None, "{row:?}");
+            }
+        }
         let delta = self.desired.get_mut(&dpid).unwrap().replace(owner, rows);
         for m in delta.flow_mods(1) {
             self.net.switch(dpid).tables.apply(&m).unwrap();
@@ -206,7 +228,7 @@ impl Site {
     pub(crate) fn refresh_permits(&mut self) {
         for (n, permit) in self.policy.permits.clone().iter().enumerate() {
             let facts = self.permit_facts(n as u32 + 1, permit);
-            self.on_all(Owner::Permit(n as u32 + 1), |_, _| permit_rows(&facts));
+            self.on_all(Owner::Permit(n as u32 + 1), |_, s| permit_rows_on(s, &facts).unwrap());
         }
     }
 
@@ -215,7 +237,14 @@ impl Site {
             self.classes.iter().filter(|(set, _)| names.iter().any(|n| set.contains(n))).map(|(_, c)| *c).collect()
         };
         let (from, to) = (side(&permit.from), side(&permit.to));
-        PermitFacts { number, slice: SliceId::DEFAULT, from, to, terms: permit.terms.clone() }
+        PermitFacts {
+            number,
+            slice: SliceId::DEFAULT,
+            from,
+            to,
+            terms: permit.terms.clone(),
+            on_trial: permit.mode == fseg_policy::Mode::Observe,
+        }
     }
 
     pub(crate) fn on_all(&mut self, owner: Owner, rows: impl Fn(&Fabric, &SwitchFacts) -> Vec<Row>) {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::groups::Draft;
 use super::names::{Defined, define};
-use crate::External;
+use crate::{External, is_domain};
 
 pub(super) fn read(section: Value<'_>, groups: &BTreeMap<Name, Draft>) -> Option<BTreeMap<Name, External>> {
     define(section, "external", |name, entry| {
@@ -40,10 +40,6 @@ fn fill(external: &mut External, entry: &Entry<'_>) -> Option<()> {
     external.prefixes.dedup();
     let items = domains.and_then(|v| v.as_one_or_many()).unwrap_or_default();
     external.domains.extend(items.into_iter().filter_map(domain));
-    if !external.domains.is_empty() && !external.prefixes.is_empty() {
-        let message = format!("the domains of external `{}` are not enforced yet; only its `cidr` is", external.name);
-        entry.value.reader().warn(entry.key.span, message, "list the addresses behind these domains under `cidr`");
-    }
     Some(())
 }
 
@@ -71,13 +67,7 @@ fn prefix(item: Value<'_>) -> Option<IpNet> {
 fn domain(item: Value<'_>) -> Option<String> {
     let word = item.as_str()?;
     let plain = word.strip_prefix("*.").unwrap_or(word);
-    let label = |l: &str| {
-        (1..=63).contains(&l.len())
-            && l.chars().all(|c| c.is_alphanumeric() || c == '-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if plain.len() > 253 || !plain.split('.').all(label) {
+    if !is_domain(plain) {
         item.error_with_help(
             format!("{} is not a domain name", quote(word)),
             "write office.example, or \"*.office.example\" for all names below it",

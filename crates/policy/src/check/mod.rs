@@ -9,15 +9,17 @@ mod groups;
 mod names;
 mod permits;
 mod services;
+mod streams;
 mod tests;
 mod unused;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fseg_model::Wall;
+use fseg_model::{Name, Wall};
 use fseg_yaml::{Diagnostic, Limits, Reader, Source, Span, Value};
 
-use crate::{Policy, expiry_text};
+use crate::policy::Observed;
+use crate::{Group, Mode, Policy, expiry_text};
 
 /// The most entries of one section.
 const MAX_ENTRIES: usize = 65_536;
@@ -91,16 +93,28 @@ fn read(reader: &Reader<'_>) -> Option<Policy> {
     let groups = section(file.section("groups"), groups::read);
     let services = section(file.section("services"), services::read);
     let externals = section(file.section("externals"), |value| externals::read(value, &groups));
-    let permits = file.section("permits");
+    let streams = section(file.section("streams"), |value| streams::read(value, &groups, &externals));
+    let permits = file.required_value("permits", "write `permits: []` to permit nothing");
     let tests = file.section("tests");
+    let mode = file.optional("mode").and_then(|v| Some((v, v.parse::<Mode>()?)));
+    let observe = file.optional("observe");
     file.finish();
 
     let groups = groups::resolve(reader, groups);
     let services = services::resolve(reader, services);
-    let known = names::Known { groups: &groups, services: &services, externals: &externals };
+    let known = names::Known { groups: &groups, services: &services, externals: &externals, streams: &streams };
     let permits = permits.and_then(|value| permits::read(value, &known)).unwrap_or_default();
     let tests = tests.and_then(|value| tests::read(value, &known)).unwrap_or_default();
-    let policy = Policy::new(groups, services, externals, permits, tests);
+    let groups_observed = observe.and_then(|value| observed_groups(value, &groups)).unwrap_or_default();
+    let everything = mode.is_some_and(|(_, mode)| mode == Mode::Observe);
+    if let Some((value, Mode::Observe)) = mode {
+        value.warn(
+            "observe-only: NOTHING IS ENFORCED; what would be denied between admitted endpoints passes and is logged",
+            "remove `mode: observe` (or write `mode: enforce`) when `fseg logs --kind observed` stays quiet",
+        );
+    }
+    let observed = Observed { everything, groups: groups_observed };
+    let policy = Policy::new(groups, services, externals, streams, permits, tests, observed);
     if !reader.has_errors() {
         tests::warn_of_strangers(reader, &policy);
     }
@@ -115,10 +129,41 @@ fn section<K: Ord, T>(
     value.and_then(read).unwrap_or_default()
 }
 
+/// The groups that are only observed, each with a warning.
+fn observed_groups(value: Value<'_>, groups: &BTreeMap<Name, Group>) -> Option<BTreeSet<Name>> {
+    let items = value.as_one_or_many()?;
+    let mut found = BTreeSet::new();
+    for item in items {
+        let Some(name) = item.parse::<Name>() else { continue };
+        if !groups.contains_key(&name) {
+            let message = || format!("`observe` names the group `{name}`, which does not exist");
+            let at = item.span();
+            names::unknown(item.reader(), at, message, name.as_str(), groups.keys(), "define it under `groups:`");
+            continue;
+        }
+        item.warn(
+            format!(
+                "group `{name}` is only observed: what would be denied from or to its members passes and is logged"
+            ),
+            "take it out of `observe` when `fseg logs --kind observed` stays quiet",
+        );
+        found.insert(name);
+    }
+    Some(found)
+}
+
 fn warn_of_expired(reader: &Reader<'_>, policy: &Policy, now: Wall) {
-    for permit in policy.permits.iter().filter(|permit| !permit.in_force(now)) {
+    for permit in policy.permits.iter().filter(|permit| permit.has_expired(now)) {
         let until = permit.expires.map(expiry_text).unwrap_or_default();
         let message = format!("permit `{}` has expired (it held until {until}) and permits nothing", permit.id);
         reader.warn(permit.span, message, "remove it, or give it a later date");
+    }
+    for permit in policy.permits.iter().filter(|permit| permit.mode == Mode::Observe) {
+        let message = format!("permit `{}` is on trial: what only it permits passes and is logged", permit.id);
+        reader.warn(
+            permit.span,
+            message,
+            "remove the permit when `fseg logs --kind observed` stays quiet, or its `mode`",
+        );
     }
 }

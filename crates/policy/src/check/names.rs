@@ -6,7 +6,7 @@ use fseg_model::Name;
 use fseg_yaml::{Entry, Reader, Span, Value, did_you_mean, quote};
 
 use super::MAX_ENTRIES;
-use crate::{External, Group, Service};
+use crate::{External, Group, Service, Stream};
 
 /// A name that is used, and where.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ pub(super) struct Known<'p> {
     pub(super) groups: &'p BTreeMap<Name, Group>,
     pub(super) services: &'p BTreeMap<Name, Service>,
     pub(super) externals: &'p BTreeMap<Name, External>,
+    pub(super) streams: &'p BTreeMap<Name, Stream>,
 }
 
 /// Something that has a name and a place.
@@ -121,7 +122,7 @@ impl Known<'_> {
             item.error_with_help(format!("{permit} names {}, which is no group and no external", quote(word)), help);
             return None;
         };
-        if self.groups.contains_key(&name) || self.externals.contains_key(&name) {
+        if self.groups.contains_key(&name) || self.externals.contains_key(&name) || self.streams.contains_key(&name) {
             return Some(Reference { name, span: item.span() });
         }
         let message = || format!("{permit} names the group `{name}`, which does not exist");
@@ -131,7 +132,7 @@ impl Known<'_> {
             }
             _ => "define it under `groups:` or `externals:`",
         };
-        let candidates = self.groups.keys().chain(self.externals.keys());
+        let candidates = self.groups.keys().chain(self.externals.keys()).chain(self.streams.keys());
         unknown(item.reader(), item.span(), message, name.as_str(), candidates, instead);
         None
     }

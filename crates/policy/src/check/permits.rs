@@ -7,7 +7,7 @@ use fseg_yaml::{Span, Value};
 
 use super::names::{Known, Reference, twice};
 use super::{MAX_ENTRIES, services};
-use crate::{Permit, parse_expiry};
+use crate::{Mode, Permit, parse_expiry, parse_start};
 
 pub(super) fn read(section: Value<'_>, known: &Known<'_>) -> Option<Vec<Permit>> {
     let items = section.as_list()?;
@@ -29,7 +29,10 @@ fn permit(item: Value<'_>, known: &Known<'_>, seen: &mut BTreeMap<Name, Span>) -
     let protect = map.optional("protect").map(|v| v.parse::<Name>());
     let owner = map.optional("owner").map(|v| v.as_text());
     let reason = map.optional("reason").map(|v| v.as_text());
+    let starts_value = map.optional("starts");
+    let starts = starts_value.map(start);
     let expires = map.optional("expires").map(expiry);
+    let mode = map.optional("mode").map(|v| v.parse::<Mode>());
     map.finish();
 
     let span = id_value.map_or(item.span(), |v| v.span());
@@ -48,12 +51,22 @@ fn permit(item: Value<'_>, known: &Known<'_>, seen: &mut BTreeMap<Name, Span>) -
     let resolved = list.map(|list| known.services(reader, list_span, &called, list));
     let ((Some(from), Some(to)), Some((services, terms))) = (sides, resolved) else { return None };
 
-    for side in from.iter().chain(&to) {
-        refuse_domains(item, known, &called, side);
+    for side in from.iter().filter(|side| known.streams.contains_key(&side.name)) {
+        let message = format!("{called} has the stream `{}` in `from`; a stream opens no connections", side.name);
+        let help = "write who receives it in `from` and the stream in `to`; its senders stand in its own `from`";
+        reader.error_with_help(side.span, message, help);
     }
     if from.iter().chain(&to).all(|side| known.externals.contains_key(&side.name)) {
         let message = format!("{called} joins externals only; traffic between outside networks is not FSEG's");
         reader.warn(span, message, "name a group on one side, or remove the permit");
+    }
+    let (starts, expires, mode) = (whole(starts)?, whole(expires)?, whole(mode)?.unwrap_or_default());
+    if let (Some(begin), Some(end)) = (starts, expires)
+        && end <= begin
+    {
+        let at = starts_value.map_or(span, |v| v.span());
+        reader.error_with_help(at, format!("{called} ends before it starts"), "mend `starts` or `expires`");
+        return None;
     }
     let names = |side: Vec<Reference>| side.into_iter().map(|r| r.name).collect();
     Some(Permit {
@@ -65,7 +78,9 @@ fn permit(item: Value<'_>, known: &Known<'_>, seen: &mut BTreeMap<Name, Span>) -
         protect: whole(protect)?,
         owner: whole(owner)?,
         reason: whole(reason)?,
-        expires: whole(expires)?,
+        starts,
+        expires,
+        mode,
         span,
     })
 }
@@ -79,16 +94,10 @@ fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn expiry(value: Value<'_>) -> Option<Wall> {
-    parse_expiry(value.as_str()?).map_err(|e| value.error(e.to_string())).ok()
+fn start(value: Value<'_>) -> Option<Wall> {
+    parse_start(value.as_str()?).map_err(|e| value.error(e.to_string())).ok()
 }
 
-/// An external of which only domains are known would silently permit nothing.
-fn refuse_domains(item: Value<'_>, known: &Known<'_>, called: &str, side: &Reference) {
-    let domains_only = known.externals.get(&side.name).is_some_and(|e| e.prefixes.is_empty() && !e.domains.is_empty());
-    if domains_only {
-        let message =
-            format!("{called} uses the external `{}`, which has only domains; they are not enforced yet", side.name);
-        item.reader().error_with_help(side.span, message, "give the external a `cidr`, or remove the permit");
-    }
+fn expiry(value: Value<'_>) -> Option<Wall> {
+    parse_expiry(value.as_str()?).map_err(|e| value.error(e.to_string())).ok()
 }

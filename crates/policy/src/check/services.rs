@@ -8,7 +8,7 @@ use fseg_yaml::{Reader, Span, Value, quote};
 use super::MAX_TERMS;
 use super::graph::{cycle_text, walk};
 use super::names::{Defined, Known, Reference, define, unknown};
-use crate::{Service, merge_terms};
+use crate::{Service, merge_terms, shipped_services};
 
 /// Words that are terms, or nearly: no service may be called so.
 const RESERVED: [&str; 7] = ["any", "tcp", "udp", "sctp", "icmp", "icmp6", "ip"];
@@ -78,7 +78,7 @@ pub(super) fn read_list(value: Value<'_>, owner: &str) -> Option<ServiceList> {
 /// Replaces services that list others by what they cover, and refuses cycles.
 pub(super) fn resolve(reader: &Reader<'_>, drafts: BTreeMap<Name, Draft>) -> BTreeMap<Name, Service> {
     for (name, draft) in &drafts {
-        for named in draft.list.named.iter().filter(|named| !drafts.contains_key(&named.name)) {
+        for named in draft.list.named.iter().filter(|named| !exists(&drafts, &named.name)) {
             missing(reader, &format!("service `{name}` lists"), named, drafts.keys());
         }
     }
@@ -92,8 +92,14 @@ pub(super) fn resolve(reader: &Reader<'_>, drafts: BTreeMap<Name, Draft>) -> BTr
     for name in found.order {
         let Some(draft) = drafts.get(&name) else { continue };
         let nested = draft.list.named.iter().filter_map(|r| done.get(&r.name)).flat_map(|s| s.terms.iter().copied());
-        let terms =
-            merged(reader, draft.span, &format!("service `{name}`"), draft.list.terms.iter().copied().chain(nested));
+        let shipped = draft.list.named.iter().filter(|r| !drafts.contains_key(&r.name));
+        let shipped = shipped.filter_map(|r| shipped_services().get(&r.name)).flat_map(|s| s.terms.iter().copied());
+        let terms = merged(
+            reader,
+            draft.span,
+            &format!("service `{name}`"),
+            draft.list.terms.iter().copied().chain(nested).chain(shipped),
+        );
         let lists = draft.list.named.iter().map(|named| named.name.clone()).collect();
         done.insert(name.clone(), Service { name, terms, lists, span: draft.span });
     }
@@ -111,9 +117,14 @@ fn merged(reader: &Reader<'_>, at: Span, owner: &str, terms: impl Iterator<Item 
     terms
 }
 
+fn exists(drafts: &BTreeMap<Name, Draft>, name: &Name) -> bool {
+    drafts.contains_key(name) || shipped_services().contains_key(name)
+}
+
 fn missing<'n>(reader: &Reader<'_>, owner: &str, named: &Reference, known: impl Iterator<Item = &'n Name>) {
     let message = || format!("{owner} the service `{}`, which does not exist", named.name);
     let instead = "define it under `services:`, or write a protocol and port such as tcp/443";
+    let known = known.chain(shipped_services().keys());
     unknown(reader, named.span, message, named.name.as_str(), known, instead);
 }
 
@@ -128,8 +139,9 @@ impl Known<'_> {
     ) -> (Vec<Name>, Vec<ServiceTerm>) {
         let mut terms = list.terms;
         for named in &list.named {
-            match self.services.get(&named.name) {
-                Some(service) => terms.extend_from_slice(&service.terms),
+            let own = self.services.get(&named.name).map(|s| &s.terms);
+            match own.or_else(|| shipped_services().get(&named.name).map(|s| &s.terms)) {
+                Some(covered) => terms.extend_from_slice(covered),
                 None => missing(reader, &format!("{owner} names"), named, self.services.keys()),
             }
         }

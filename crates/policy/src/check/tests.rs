@@ -43,7 +43,10 @@ fn party(value: Value<'_>, known: &Known<'_>) -> Option<Party> {
                     value.error_with_help(error.to_string(), format!("did you mean `group:{name}`?"));
                 }
                 Some(name) if known.externals.contains_key(&name) => {
-                    value.error_with_help(error.to_string(), "write one address of this external");
+                    value.error_with_help(error.to_string(), "write one address or name of this external");
+                }
+                Some(name) if known.streams.contains_key(&name) => {
+                    value.error_with_help(error.to_string(), format!("did you mean `stream:{name}`?"));
                 }
                 _ => value.error(error.to_string()),
             }
@@ -60,6 +63,20 @@ fn party(value: Value<'_>, known: &Known<'_>) -> Option<Party> {
             "define it under `groups:`"
         };
         unknown(value.reader(), value.span(), message, name.as_str(), known.groups.keys(), instead);
+        return None;
+    }
+    if let Party::Stream(name) = &party
+        && !known.streams.contains_key(name)
+    {
+        let message = || format!("this test names the stream `{name}`, which does not exist");
+        unknown(
+            value.reader(),
+            value.span(),
+            message,
+            name.as_str(),
+            known.streams.keys(),
+            "define it under `streams:`",
+        );
         return None;
     }
     Some(party)

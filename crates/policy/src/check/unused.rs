@@ -16,7 +16,8 @@ pub(super) fn warn(reader: &Reader<'_>, policy: &Policy) {
         Party::Group(name) => Some(name),
         _ => None,
     });
-    let used = closure(sides.chain(tested), |name| {
+    let senders = policy.streams.values().flat_map(|s| &s.from);
+    let used = closure(sides.chain(tested).chain(senders), |name| {
         let members = policy.groups.get(name).into_iter().flat_map(|group| &group.members);
         members.filter_map(|member| if let Member::Group(nested) = member { Some(nested) } else { None }).collect()
     });
@@ -36,6 +37,10 @@ pub(super) fn warn(reader: &Reader<'_>, policy: &Policy) {
             continue;
         }
         reader.warn(external.span, format!("external `{}` is used by no permit", external.name), help);
+    }
+    for stream in policy.streams.values().filter(|stream| !used.contains(&stream.name)) {
+        let help = "write who receives it: a permit with the stream in `to`";
+        reader.warn(stream.span, format!("stream `{}` is used by no permit, so nobody receives it", stream.name), help);
     }
     for service in policy.services.values().filter(|service| !services.contains(&service.name)) {
         reader.warn(service.span, format!("service `{}` is used by no permit", service.name), help);

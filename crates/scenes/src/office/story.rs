@@ -25,6 +25,7 @@ pub fn tell<'lab, W: Write>(lab: &'lab Lab, story: &mut Story<W>) -> Option<Offi
     story.chapter("An office: two access switches, one node, nobody on the network yet");
     let mut office = story.step("private switches, cables and endpoints", || Office::build(lab))?;
     story.step("the node starts, makes its bridges and takes its switches", || office.start())?;
+    story.show("they are connected by TLS, each with its own certificate (fseg switch list)", || certificates(&office));
     story.show("a policy of names is applied (policies/office.yaml)", || office.apply(POLICY));
     story.step("four accounts and three devices are registered", || office.register())?;
     arrivals(&office, story);
@@ -39,6 +40,15 @@ pub fn tell<'lab, W: Write>(lab: &'lab Lab, story: &mut Story<W>) -> Option<Offi
     everybody(&office, story);
     story.show("everybody's DHCP client asks anew, and stays: same addresses, nobody is out", || stay(&mut office));
     Some(office)
+}
+
+fn certificates(office: &Office<'_>) -> Told<String> {
+    let list = office.node.json(&["switch", "list"])?;
+    let right = |s: &serde_json::Value| s["transport"] == "tls" && s["certificate"]["state"] == "valid";
+    match list["switches"].as_array() {
+        Some(all) if all.len() == 3 && all.iter().all(right) => office.node.run(&["switch", "list"]),
+        _ => wrong(format!("not all by TLS: {list}")),
+    }
 }
 
 fn arrivals<W: Write>(office: &Office<'_>, story: &mut Story<W>) {

@@ -4,11 +4,17 @@
 //! programs). Each test has a network of its own in private namespaces, so they run beside each other. Nothing here is
 //! judged by how long it took: what is waited for is waited for generously.
 
+mod change;
 mod crash;
+mod discovery;
+mod domains;
 mod everybody;
+mod failure;
 mod http;
 mod openflow;
+mod plain;
 mod operator;
 mod sessions;
 mod support;
+mod tls;
 mod wire;

@@ -35,15 +35,32 @@ fn introduction(dpid: u64) -> Vec<u8> {
     [hello(), message(4, FEATURES_REPLY, 32, &body)].concat()
 }
 
-fn connect() -> Told<TcpStream> {
-    let stream = TcpStream::connect("127.0.0.1:6653").map_err(|e| SceneError::wrong(format!("port 6653: {e}")))?;
+/// Where switches connect by TLS.
+const TLS: u16 = 6653;
+/// Where they connect by plain TCP, in the tests that choose it with [`with_plain_port`].
+const PLAIN: u16 = 6654;
+
+/// The configuration with a second port for switches, for who speaks plain TCP.
+fn with_plain_port(config: String) -> String {
+    config.replace(
+        r#"openflow: ["0.0.0.0:6653"]"#,
+        r#"openflow: ["0.0.0.0:6653", { listen: "127.0.0.1:6654", transport: tcp }]"#,
+    )
+}
+
+fn connect(port: u16) -> Told<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| SceneError::wrong(format!("port {port}: {e}")))?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|e| SceneError::wrong(e.to_string()))?;
     Ok(stream)
 }
 
 /// Sends these bytes and no more; true when the node ended the connection after them.
 fn attack(bytes: &[u8], then_close: bool) -> Told {
-    let mut stream = connect()?;
+    attack_at(PLAIN, bytes, then_close)
+}
+
+fn attack_at(port: u16, bytes: &[u8], then_close: bool) -> Told {
+    let mut stream = connect(port)?;
     // The node may hang up before it has read everything.
     let _ = stream.write_all(bytes);
     if then_close {
@@ -85,7 +102,7 @@ fn connections(office: &Office<'_>) -> Told<Vec<String>> {
 
 #[test]
 fn malformed_openflow_changes_nothing() {
-    Case::new("openflow::malformed_openflow_changes_nothing").run(|office| {
+    Case::new("openflow::malformed_openflow_changes_nothing").config(with_plain_port).run(|office| {
         workers(office)?;
         let before = connections(office)?;
         unnoticed(office, || {
@@ -113,6 +130,16 @@ fn malformed_openflow_changes_nothing() {
             attack(&message(4, ECHO_REQUEST, 8, &[]), true)?;
             attack(&introduction(11)[8..], false)?;
             attack(&message(4, PACKET_IN, 32, &[0xff; 24]), true)?;
+            // Where TLS is asked for: plain text, noise, a handshake that breaks off, and one that never was.
+            attack_at(TLS, &introduction(11), false)?;
+            attack_at(TLS, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false)?;
+            for seed in 1..20 {
+                attack_at(TLS, &noise(4096, seed), true)?;
+            }
+            for length in 0..6 {
+                attack_at(TLS, &[0x16, 3, 1, 0x40, 0, 1][..length], true)?;
+            }
+            attack_at(TLS, &[&[0x16, 3, 1, 0x40, 0][..], &noise(0x4000, 7)].concat(), true)?;
             // Somebody who says that he is sw1 does not take its place.
             attack(&introduction(0x11), false)?;
             Ok(())
@@ -124,6 +151,8 @@ fn malformed_openflow_changes_nothing() {
             "unreadable: ",
             "versions with bits",
             "before its",
+            "plain text where TLS is asked for",
+            "no TLS handshake",
         ] {
             check(log.contains(reason), || format!("the log never says `{reason}`"))?;
         }
@@ -138,7 +167,7 @@ fn silent_connections_do_not_keep_switches_out() {
     Case::new("openflow::silent_connections_do_not_keep_switches_out").run(|office| {
         workers(office)?;
         unnoticed(office, || {
-            let silent = (0..400).map(|_| connect()).collect::<Told<Vec<_>>>()?;
+            let silent = (0..400).map(|_| connect(TLS)).collect::<Told<Vec<_>>>()?;
             check(office.node.log().contains("too many switch connections"), || "400 connections all had room".into())?;
             let gone = office.switches[2].vsctl(&["get-controller", "sw2"])?;
             // Not `del-controller`: without any controller Open vSwitch empties its tables.
@@ -148,7 +177,7 @@ fn silent_connections_do_not_keep_switches_out() {
                 check(lost.is_some(), || "sw2 is connected".into())
             })?;
             // Its own place goes as well.
-            let more = (0..8).map(|_| connect()).collect::<Told<Vec<_>>>()?;
+            let more = (0..8).map(|_| connect(TLS)).collect::<Told<Vec<_>>>()?;
             office.switches[2].vsctl(&["set-controller", "sw2", gone.trim()])?;
             // The node ends those that never say who they are, and sw2 gets one of their places.
             eventually("sw2's return", || office.node.wait_for_switches(3))?;

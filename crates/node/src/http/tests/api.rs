@@ -63,13 +63,18 @@ fn error(response: &Response<Bytes>) -> ApiError {
 
 /// A path and body that the operation accepts.
 fn sample(op: &Operation) -> (String, Option<String>) {
-    let path = op.path.replace("{name}", "anna").replace("{cookie}", "0x2a");
+    let name = if op.id == OperationId::PolicyVersion { "7" } else { "anna" };
+    let path = op.path.replace("{name}", name).replace("{cookie}", "0x2a");
     let body = match op.request {
         Body::Json("ExplainRequest") => json!({"from": "anna", "to": "crm-1", "service": "tcp/443"}),
+        Body::Json("TraceRequest") => json!({"from": "anna", "to": "crm-1", "service": "tcp/443"}),
         Body::Json("PolicyApply") => json!({"text": "groups: {}", "file_name": "office.yaml"}),
+        Body::Json("PlanRequest") => json!({"text": "groups: {}", "file_name": "office.yaml", "offset": 2}),
+        Body::Json("DiffRequest") => json!({"from": 1}),
         Body::Json("AccountNew") => json!({"name": "anna", "password": "secret"}),
         Body::Json("AccountChange") => json!({"disabled": true}),
         Body::Json("DevicePut") => json!({"mac": Mac::ZERO}),
+        Body::Json("EnrolNew") => json!({"valid_seconds": 86_400}),
         Body::Json("TokenNew") => json!({"name": "ci", "role": "viewer"}),
         Body::Empty => return (path, None),
         other => panic!("no sample for {other:?}"),
@@ -122,6 +127,20 @@ async fn the_local_user_needs_no_token_and_a_wrong_one_is_still_wrong() {
     }
     let mode = std::fs::metadata(node.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
+}
+
+#[tokio::test]
+async fn the_version_to_match_is_a_number() {
+    let node = Running::start();
+    let body = r#"{"text": "groups: {}", "file_name": "p"}"#;
+    for (value, status) in [("\"3\"", 200), ("3", 200), ("*", 400), ("\"three\"", 400), ("-1", 400)] {
+        let mut request = request("POST", "/api/v1/policy", Some("admin"), Some(body));
+        request.headers_mut().insert(header::IF_MATCH, value.parse().unwrap());
+        let got = send(&mut unix(&node.path()).await, request).await;
+        assert_eq!(got.status(), status, "{value}: {:?}", got.body());
+    }
+    let got = node.call("GET", "/api/v1/policy/versions/newest", Some("viewer"), None).await;
+    assert_eq!(got.status(), 400);
 }
 
 #[tokio::test]

@@ -75,6 +75,7 @@ impl Fake {
             changed: vec![],
             rows: vec![],
             unconfirmed: vec![],
+            refused_by: vec![],
             tests: vec![],
         }
     }
@@ -99,6 +100,15 @@ impl NodeService for Fake {
     fn sessions(&self, c: Caller) -> Answer<'_, Vec<SessionView>> {
         self.give(Id::Sessions, c, vec![])
     }
+    fn externals(&self, c: Caller) -> Answer<'_, Vec<fseg_api::ExternalView>> {
+        self.give(Id::Externals, c, vec![])
+    }
+    fn services(&self, c: Caller) -> Answer<'_, Vec<fseg_api::ServiceView>> {
+        self.give(Id::Services, c, vec![])
+    }
+    fn streams(&self, c: Caller) -> Answer<'_, Vec<fseg_api::StreamView>> {
+        self.give(Id::Streams, c, vec![])
+    }
     fn groups(&self, c: Caller) -> Answer<'_, Vec<GroupView>> {
         self.give(Id::Groups, c, vec![])
     }
@@ -107,6 +117,52 @@ impl NodeService for Fake {
     }
     fn switches(&self, c: Caller) -> Answer<'_, Vec<SwitchView>> {
         self.give(Id::Switches, c, vec![])
+    }
+    fn switch_proof(&self, c: Caller, name: Name) -> Answer<'_, fseg_api::ProofView> {
+        let proof = fseg_api::ProofView {
+            switch: name.to_string(),
+            at: fseg_model::Wall(0).into(),
+            proved: true,
+            unknown: None,
+            rows: 1,
+            pairs: 0,
+            parts: 1,
+            remembered: 0,
+            milliseconds: 0,
+            different: 0,
+            findings: vec![],
+            foreign: vec![],
+            temporary: vec![],
+            harmless: vec![],
+        };
+        self.give(Id::SwitchProof, c, proof)
+    }
+    fn enrolments(&self, c: Caller) -> Answer<'_, Enrolments> {
+        self.give(Id::Enrolments, c, Enrolments { switches: vec![], turned_away: vec![] })
+    }
+    fn switch_enrol(&self, c: Caller, name: Name, _: EnrolNew) -> Answer<'_, Enrolled> {
+        let view = CertificateView {
+            serial: "1".into(),
+            fingerprint: "f".into(),
+            dpids: vec![],
+            issued: NOW,
+            issued_by: c.name.clone(),
+            expires: NOW,
+            state: CertificateState::Valid,
+            automatic: false,
+        };
+        let enrolled = Enrolled {
+            name: name.to_string(),
+            view,
+            key: None,
+            certificate: None,
+            authority: String::new(),
+            commands: vec![],
+        };
+        self.give(Id::SwitchEnrol, c, enrolled)
+    }
+    fn switch_revoke(&self, c: Caller, _: Name) -> Answer<'_, ()> {
+        self.give(Id::SwitchRevoke, c, ())
     }
     fn explain(&self, c: Caller, q: ExplainRequest) -> Answer<'_, Explanation> {
         let party = |name| PartyView { name, groups: vec![], class: None, place: None, addresses: vec![] };
@@ -118,8 +174,15 @@ impl NodeService for Fake {
             to: party(q.to),
             service: q.service,
             rows: vec![],
+            tables: String::new(),
+            defect: None,
+            notes: vec![],
         };
         self.give(Id::Explain, c, answer)
+    }
+    fn trace(&self, c: Caller, q: fseg_api::TraceRequest) -> Answer<'_, fseg_api::TraceView> {
+        let packet = q.packet.unwrap_or_default();
+        self.give(Id::Trace, c, fseg_api::TraceView { packet, delivered: false, ends: vec![], hops: vec![] })
     }
     fn why(&self, c: Caller, cookie: u64) -> Answer<'_, WhyView> {
         let answer = WhyView {
@@ -132,12 +195,48 @@ impl NodeService for Fake {
         self.give(Id::Why, c, answer)
     }
     fn policy(&self, c: Caller) -> Answer<'_, PolicyView> {
-        let view = PolicyView { version: 0, applied: None, by: None, file_name: None, text: String::new() };
+        let view =
+            PolicyView { version: 0, applied: None, by: None, file_name: None, text: String::new(), message: None };
         self.give(Id::Policy, c, view)
     }
     fn policy_apply(&self, c: Caller, policy: PolicyApply, dry_run: bool) -> Answer<'_, PolicyResult> {
         let id = if dry_run { Id::PolicyCheck } else { Id::PolicyApply };
         self.give(id, c, Self::result(!policy.text.contains("broken"), dry_run))
+    }
+    fn policy_plan(&self, c: Caller, request: PlanRequest) -> Answer<'_, PlanView> {
+        let plan = PlanView {
+            accepted: !request.text.contains("broken"),
+            version: 1,
+            diagnostics: vec![],
+            tests: vec![],
+            changes: vec![],
+            rows: vec![],
+            not_connected: vec![],
+            reach: vec![],
+            reach_total: 0,
+            reach_complete: true,
+            ending: vec![],
+        };
+        self.give(Id::PolicyPlan, c, plan)
+    }
+    fn policy_versions(&self, c: Caller, _: Page) -> Answer<'_, Vec<VersionView>> {
+        self.give(Id::PolicyVersions, c, vec![])
+    }
+    fn policy_version(&self, c: Caller, version: u64) -> Answer<'_, PolicyView> {
+        let (applied, by, file_name, message) = Default::default();
+        self.give(Id::PolicyVersion, c, PolicyView { version, applied, by, file_name, text: String::new(), message })
+    }
+    fn policy_diff(&self, c: Caller, _: DiffRequest) -> Answer<'_, DiffView> {
+        let view = DiffView {
+            from: 1,
+            to: 2,
+            changes: vec![],
+            reach: vec![],
+            reach_total: 0,
+            from_text: String::new(),
+            to_text: String::new(),
+        };
+        self.give(Id::PolicyDiff, c, view)
     }
     fn accounts(&self, c: Caller) -> Answer<'_, Vec<AccountView>> {
         self.give(Id::Accounts, c, vec![Self::account("anna")])

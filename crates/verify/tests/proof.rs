@@ -1,0 +1,129 @@
+//! What the pipeline makes of facts is proved right; what a compiler might get wrong is found, each kind once.
+mod site;
+
+use fseg_model::WatchLevel;
+use fseg_openflow::{Field, FlowStats};
+use fseg_pipeline::Owner;
+use fseg_verify::{Report, Verifier};
+use site::{NODE, SW1, SW2, Site, all_held, office, office_with};
+
+fn verify(site: &Site, dpid: fseg_model::Dpid, rows: &[FlowStats]) -> Report {
+    Verifier::new().verify(&site.facts, dpid, rows, Some(&site.desired(dpid)))
+}
+
+#[test]
+fn what_the_pipeline_makes_is_proved() {
+    for more in ["", "mode: observe\n", "observe: [sales, team3]\n"] {
+        let site = office_with(more);
+        for dpid in [NODE, SW1, SW2] {
+            let desired = site.desired(dpid);
+            let rows = all_held(&desired);
+            let mut verifier = Verifier::new();
+            let report = verifier.verify(&site.facts, dpid, &rows, Some(&desired));
+            assert!(report.is_proved(), "{more} {dpid}: {:#?}", report.findings);
+            assert_eq!((report.extra.len(), report.foreign.len()), (0, 0));
+            let again = verifier.verify(&site.facts, dpid, &rows, Some(&desired));
+            assert_eq!(again.remembered, again.parts, "nothing changed, so nothing is proved again");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_facts_alone_is_found_and_of_both_is_proved_in_its_parts_only() {
+    let mut site = office();
+    let mut verifier = Verifier::new();
+    let before = all_held(&site.desired(SW1));
+    assert!(verifier.verify(&site.facts, SW1, &before, None).is_proved());
+    // Somebody gets the groups of another, and the rows do not follow.
+    site.facts.endpoints[0].class = site.facts.endpoints[1].class;
+    let report = verifier.verify(&site.facts, SW1, &before, None);
+    assert_eq!(report.different, 2, "its guard and its address: {:#?}", report.findings);
+    let after = all_held(&site.desired(SW1));
+    let report = verifier.verify(&site.facts, SW1, &after, None);
+    assert!(report.is_proved(), "{:#?}", report.findings);
+    assert!(report.parts - report.remembered <= 4, "{} of {}", report.parts - report.remembered, report.parts);
+}
+
+#[test]
+fn mistakes_of_a_compiler_are_found() {
+    type Mistake = fn(&mut Vec<FlowStats>);
+    let mistakes: [(&str, Mistake); 5] = [
+        ("a port range that ends one too early", |rows| {
+            let last =
+                rows.iter().rposition(|r| r.matches.get(Field::Reg(5)).is_some_and(|v| v.value == 5100)).unwrap();
+            rows.remove(last);
+        }),
+        ("later fragments forgotten", |rows| rows.retain(|r| r.matches.get(Field::Reg(3)).is_none())),
+        ("permits look at the watch level", |rows| {
+            for r in rows.iter_mut().filter(|r| r.table == 6) {
+                if let Some(v) = r.matches.get(Field::Metadata).copied() {
+                    let mask = v.mask.unwrap_or(u64::MAX.into()) | 3 << 46;
+                    r.matches = std::mem::take(&mut r.matches).with_masked(Field::Metadata, v.value | 1 << 46, mask);
+                }
+            }
+        }),
+        ("an inside address believed from a cable", |rows| {
+            rows.retain(|r| !(r.table == 0 && r.priority == 320 + 8 && r.matches.exact(Field::InPort) == Some(24)));
+        }),
+        ("a permit's rows twice, at the priority of another", |rows| {
+            let deny = rows.iter().find(|r| r.table == 6 && r.priority == 0).unwrap().clone();
+            let row = rows.iter().find(|r| r.table == 6 && r.matches.get(Field::Reg(5)).is_some()).unwrap().clone();
+            rows.push(FlowStats {
+                instructions: deny.instructions,
+                matches: row.matches.without(Field::Reg(5)),
+                ..row
+            });
+        }),
+    ];
+    let site = office();
+    for (what, make) in mistakes {
+        let mut rows = all_held(&site.desired(SW1));
+        make(&mut rows);
+        let report = verify(&site, SW1, &rows);
+        assert!(!report.is_proved(), "{what} was not found");
+        assert!(report.findings.iter().all(|f| !f.blamed.is_empty()), "{what}: {:#?}", report.findings);
+    }
+}
+
+#[test]
+fn rows_of_others_are_named_and_harmless_ones_told_apart() {
+    let site = office();
+    let mut rows = all_held(&site.desired(SW2));
+    let mut foreign = rows.iter().find(|r| r.table == 6 && r.priority == 0).unwrap().clone();
+    foreign.cookie = 7;
+    foreign.priority = 1;
+    foreign.hard_timeout = 60;
+    // It says what the row below says.
+    rows.push(foreign.clone());
+    let report = verify(&site, SW2, &rows);
+    assert!(report.is_proved(), "{:#?}", report.findings);
+    assert_eq!((report.foreign.len(), report.extra.len(), report.temporary.len()), (1, 1, 1));
+    // Above the permits it is not harmless any more.
+    rows.last_mut().unwrap().priority = 60_000;
+    let report = verify(&site, SW2, &rows);
+    let blamed = report.findings.iter().flat_map(|f| &f.blamed);
+    assert!(blamed.clone().count() > 0 && blamed.clone().any(|b| b.owner.is_none()), "{:#?}", report.findings);
+}
+
+#[test]
+fn who_is_blamed_has_a_name() {
+    let site = office();
+    let mut rows = all_held(&site.desired(SW1));
+    let lost = rows.iter().position(|r| r.table == 6 && r.priority == 1001).unwrap();
+    rows.remove(lost);
+    let report = verify(&site, SW1, &rows);
+    let finding = &report.findings[0];
+    assert_eq!(finding.blamed[0].owner, Some(Owner::Permit(1)), "{finding:#?}");
+    assert!(finding.blamed[0].missing);
+    let packet = finding.packet.as_ref().unwrap().to_string();
+    assert!(packet.contains("nw_src=10.1.0.1") && packet.contains("nw_dst=10.1.0.2"), "{packet}");
+    assert!(packet.ends_with("--ct-next trk,new"), "{packet}");
+}
+
+#[test]
+fn a_watched_endpoint_is_permitted_alike() {
+    let mut site = office();
+    site.facts.endpoints[0].watch = WatchLevel::Inline;
+    let report = verify(&site, SW1, &all_held(&site.desired(SW1)));
+    assert!(report.is_proved(), "{:#?}", report.findings);
+}
