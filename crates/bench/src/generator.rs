@@ -108,6 +108,13 @@ impl Generator {
         }
     }
 
+    /// Forgets what was loaded.
+    pub(crate) fn unload(&mut self) {
+        self.packets.clear();
+        self.askers.clear();
+        self.next = 0;
+    }
+
     pub(crate) fn loaded(&self) -> usize {
         self.packets.len()
     }
@@ -188,6 +195,7 @@ impl Generator {
         let mut count = 0_u64;
         let mut heard = Instant::now();
         self.sent.clear();
+        self.heard = self.next;
         loop {
             let elapsed = begun.elapsed();
             let over = elapsed >= time;

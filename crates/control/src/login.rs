@@ -24,9 +24,10 @@ impl Controller {
             }
             LoginStart::Busy => "too many logins are being checked at this moment".to_owned(),
         };
-        // Said once in a while, without the seconds: whoever guesses on must be seen, and must not fill the log.
+        // Said once in a while for each device, whatever accounts it tries: whoever guesses on must be seen, and must not
+        // fill the log.
         let typed: String = account.trim().chars().take(Name::MAX).collect();
-        if self.denied.first_seen((mac, &typed, "locked"), now.mono) {
+        if self.denied.first_seen((mac, "locked"), now.mono) {
             let label = self.label_of_address(IpAddr::V4(address));
             let detail = serde_json::json!({ "account": typed, "reason": why });
             self.audit(&label, "login.refused", detail);

@@ -350,10 +350,10 @@ fn sender(facts: &Facts, spec: &Spec<'_>, upper: u64, port: Option<u32>) -> Opti
             if port.is_none_or(|p| p == who.location.port.0) {
                 return Some(frame(who.location.port.0, who.mac, ROUTER_MAC, address));
             }
-        } else if let (Some(home), Some(by)) = (facts.switch(who.location.switch), own.via.get(&who.location.switch)) {
-            if port.is_none_or(|p| p == by.0) {
-                return Some(frame(by.0, home.fabric_mac(), own.fabric_mac(), address));
-            }
+        } else if let (Some(home), Some(by)) = (facts.switch(who.location.switch), own.via.get(&who.location.switch))
+            && port.is_none_or(|p| p == by.0)
+        {
+            return Some(frame(by.0, home.fabric_mac(), own.fabric_mac(), address));
         }
     }
     let from = spec.outside.iter().find(|o| o.facts.class.get() == class)?;

@@ -1,4 +1,5 @@
 //! Diagrams against a naive evaluator, over every packet of small worlds: overlaps, masks, equal priorities, conjunctions.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fseg_openflow::Field;
 use fseg_verify::diagram::{Diagrams, NO, NOTHING, Part, Rule, UNDECIDED, YES, leaf, number};

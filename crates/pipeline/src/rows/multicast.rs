@@ -356,7 +356,10 @@ mod tests {
         let fabric = line();
         let all = |shown: &ShownFacts| shown_rows(&fabric, fabric.switch(Dpid(1)).unwrap(), shown);
         let nothing = all(&ShownFacts::default());
-        assert!(nothing.len() == 3 && nothing.iter().all(|(_, rows)| rows.is_empty()), "owners without rows are listed");
+        assert!(
+            nothing.len() == 3 && nothing.iter().all(|(_, rows)| rows.is_empty()),
+            "owners without rows are listed"
+        );
         let discovery = vec![(Ipv4Addr::new(224, 0, 0, 251), 5353)];
         for (owner, rows) in all(&ShownFacts { discovery, memberships: true, wake: true }) {
             assert!(!rows.is_empty(), "{owner}");

@@ -19,7 +19,7 @@ impl Spec<'_> {
         let mut out = Vec::new();
         for p in self.admitting() {
             let asks = dhcp_request(ip().with(Field::InPort, p.number.0));
-            out.push(case(asks, Does::new().meter(meter::control(p.number).id).to_node().ends()));
+            out.push(case(asks, Does::new().meter(meter::control(p.number).id).shown_to_node().ends()));
         }
         let stranger = || from_class(ip(), ClassId::STRANGER);
         for m in self.services(stranger()) {
@@ -32,7 +32,7 @@ impl Spec<'_> {
         }
         out.push(case(stranger(), dropped()));
         for p in self.admitting() {
-            let seen = Does::new().meter(meter::control(p.number).id).to_node().ends();
+            let seen = Does::new().meter(meter::control(p.number).id).shown_to_node().ends();
             for m in [ip(), arp()] {
                 out.push(case(m.with(Field::InPort, p.number.0), seen.clone()));
             }

@@ -72,7 +72,7 @@ impl Does {
         self
     }
 
-    pub(crate) fn to_node(mut self) -> Self {
+    pub(crate) fn shown_to_node(mut self) -> Self {
         let state = self.wire(true);
         self.steps.push(Step::Controller(WHOLE, state));
         self

@@ -53,7 +53,7 @@ impl<'a> Spec<'a> {
         bits::source(SliceId::DEFAULT, WatchLevel::Log, class)
     }
 
-    fn from_outside(&self, source: u64) -> Treatment {
+    fn outsider(&self, source: u64) -> Treatment {
         Does::new()
             .set(bits::OUTSIDE, 1_u8)
             .set_bits(Field::Metadata, source, bits::SOURCE_MASK)
@@ -97,7 +97,7 @@ impl<'a> Spec<'a> {
         }
         if let Some(who) = own.first() {
             // Somebody who is known, with an address that is not its own.
-            let seen = Does::new().meter(meter::control(who.location.port).id).to_node().ends();
+            let seen = Does::new().meter(meter::control(who.location.port).id).shown_to_node().ends();
             out.push(case(ip(), seen.clone()));
             out.push(case(arp(), seen));
         }
@@ -137,7 +137,7 @@ impl<'a> Spec<'a> {
         for o in self.outside.iter().filter(|o| o.home.dpid != self.switch.dpid && Some(o.home.fabric_mac()) == home) {
             let source = bits::source(o.facts.slice, WatchLevel::Log, o.facts.class);
             let m = within(for_me(), Field::Ipv4Src, o.net);
-            prefixes.push((o.net.prefix_len(), case(m, self.from_outside(source))));
+            prefixes.push((o.net.prefix_len(), case(m, self.outsider(source))));
         }
         prefixes.sort_by_key(|(len, _)| std::cmp::Reverse(*len));
         out.extend(prefixes.into_iter().map(|(_, c)| c));
@@ -164,7 +164,7 @@ impl<'a> Spec<'a> {
         let asks = arp().with(Field::ArpOp, 1_u16).with(Field::ArpTpa, u32::from(exit.address));
         out.push(case(asks, Does::new().goto(Table::Answer, self.live)));
         let says = arp().with(Field::ArpOp, 2_u16).with(Field::ArpSpa, u32::from(exit.gateway));
-        out.push(case(says, Does::new().meter(meter::control(port.number).id).to_node().ends()));
+        out.push(case(says, Does::new().meter(meter::control(port.number).id).shown_to_node().ends()));
         out.push(case(ip().with(Field::Ipv4Dst, self.router()), dropped()));
         for net in &self.inner {
             out.push(case(within(ip(), Field::Ipv4Src, *net), dropped()));
@@ -172,7 +172,7 @@ impl<'a> Spec<'a> {
         for o in self.outside.iter().filter(|o| o.home.dpid == self.switch.dpid && o.port == port.number) {
             let source = bits::source(o.facts.slice, WatchLevel::Log, o.facts.class);
             let treatment = match exit.mode {
-                NatMode::Route => self.from_outside(source),
+                NatMode::Route => self.outsider(source),
                 NatMode::Nat => {
                     let back = Track {
                         next: Some(Table::Locate),

@@ -43,7 +43,7 @@ impl Spec<'_> {
                 }
             }
         }
-        let denied = Does::new().meter(meter::DENIED.id).to_node().ends();
+        let denied = Does::new().meter(meter::DENIED.id).shown_to_node().ends();
         // The longest prefix decides, inside ones among them: there is nobody left in those.
         let mut prefixes: Vec<(u8, Case)> = Vec::new();
         for net in self.inner.iter().filter(|n| touches(n)) {
@@ -62,7 +62,7 @@ impl Spec<'_> {
 
     /// To the node, metered for the port it came in by.
     pub(crate) fn shown(&self, port: PortNo) -> Treatment {
-        Does::new().meter(meter::discovery(port).id).to_node().ends()
+        Does::new().meter(meter::discovery(port).id).shown_to_node().ends()
     }
 
     /// Questions by multicast, memberships and magic packets, as far as a permit speaks of them.

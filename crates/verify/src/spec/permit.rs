@@ -210,7 +210,7 @@ impl Spec<'_> {
     pub fn verdicts(&self) -> [Treatment; 3] {
         let pass = Does::new().goto(Table::Inspect, self.live);
         let observed = Does::new().set(bits::OBSERVED, 1_u8).goto(Table::Inspect, self.live);
-        [pass, observed, Does::new().meter(meter::DENIED.id).to_node().ends()]
+        [pass, observed, Does::new().meter(meter::DENIED.id).shown_to_node().ends()]
     }
 
     /// Answers to questions by multicast, which no permit opens that way: by port and UDP source port.

@@ -1,6 +1,7 @@
 //! On a real switch: what it holds is proved; every corruption of a row that changes what happens to a packet is found, with
 //! a packet for which Open vSwitch itself (`ofproto/trace`) then does something else; and where nothing is found, thousands
 //! of packets are treated as before.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[path = "../site/mod.rs"]
 mod site;
 mod switch;

@@ -141,16 +141,3 @@ fn metadata(row: &mut FlowStats, dice: &mut Dice) -> Option<()> {
     row.matches = matches.with_masked(Field::Metadata, v.value ^ (1 << dice.roll(46)) & mask, mask);
     Some(())
 }
-
-/// The rows with the corruption in place.
-pub(crate) fn corrupted(rows: &[FlowStats], c: &Corruption) -> Vec<FlowStats> {
-    let mut out: Vec<FlowStats> = rows
-        .iter()
-        .filter(|r| {
-            !c.before.as_ref().is_some_and(|b| (r.table, r.priority, &r.matches) == (b.table, b.priority, &b.matches))
-        })
-        .cloned()
-        .collect();
-    out.extend(c.after.clone());
-    out
-}
