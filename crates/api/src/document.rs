@@ -11,9 +11,10 @@ use utoipa::openapi::{OpenApi, Required};
 
 use crate::{
     AccountChange, AccountNew, AccountView, ApiError, AuditEntry, Body, DevicePut, DeviceView, DiffRequest, DiffView,
-    EndpointView, EnrolNew, Enrolled, Enrolments, ErrorCode, ExplainRequest, Explanation, PacketAge, TraceHop, TraceRequest, TraceStep, TraceView, ExternalView, GroupView, Health, LearnedName, LearnedView, ServiceView, StreamView,
-    HttpMethod, LogEntry, OPERATIONS, Operation, PermitView, PlanRequest, PlanView, PolicyApply, PolicyResult,
-    PolicyView, ProofView, SessionView, SwitchView, TokenCreated, TokenNew, TokenView, VersionView, WhyView,
+    EndpointView, EnrolNew, Enrolled, Enrolments, ErrorCode, ExplainRequest, Explanation, ExternalView, GroupView,
+    Health, HttpMethod, LearnedName, LearnedView, LogEntry, OPERATIONS, Operation, PacketAge, PermitView, PlanRequest,
+    PlanView, PolicyApply, PolicyResult, PolicyView, ProofView, ServiceView, SessionView, StreamView, SwitchView,
+    TokenCreated, TokenNew, TokenView, TraceHop, TraceRequest, TraceStep, TraceView, VersionView, WhyView,
 };
 
 /// The schemas; the derive follows every type they mention.

@@ -43,8 +43,8 @@ pub use document::document;
 pub use endpoint::{EndpointState, EndpointView, MethodView, PostureView, SessionView, WatchView};
 pub use error::{ApiError, ErrorCode};
 pub use explain::{
-    DecisionView, ExplainRequest, Explanation, PacketAge, PartyView, RowView, TraceHop, TraceRequest, TraceStep, TraceView,
-    WhyView,
+    DecisionView, ExplainRequest, Explanation, PacketAge, PartyView, RowView, TraceHop, TraceRequest, TraceStep,
+    TraceView, WhyView,
 };
 pub use health::{Health, HealthPart};
 pub use log::{AuditEntry, LogEntry, LogKind};

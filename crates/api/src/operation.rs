@@ -234,7 +234,10 @@ mod tests {
 
     #[test]
     fn whatever_changes_something_needs_more_than_a_viewer() {
-        for op in OPERATIONS.iter().filter(|o| o.method != HttpMethod::Get && !matches!(o.id, OperationId::Explain | OperationId::Trace)) {
+        for op in OPERATIONS
+            .iter()
+            .filter(|o| o.method != HttpMethod::Get && !matches!(o.id, OperationId::Explain | OperationId::Trace))
+        {
             assert!(op.role >= Some(Role::Operator), "{:?} is open to {:?}", op.id, op.role);
         }
         let open: Vec<_> = OPERATIONS.iter().filter(|o| o.role.is_none()).map(|o| o.id).collect();

@@ -30,17 +30,35 @@ pub(crate) fn run(endpoints: usize, groups: usize, permits: usize) {
     controller.flush();
     let size = format!("{endpoints} endpoints, {groups} groups, {permits} permits");
     let rows: usize = controller.switches().map(|(_, s)| s.rows).sum();
-    figure("core", "compile from nothing, two switches", ms(compiled), "ms", &format!("{size}; {rows} rows; at most 2,000"));
+    figure(
+        "core",
+        "compile from nothing, two switches",
+        ms(compiled),
+        "ms",
+        &format!("{size}; {rows} rows; at most 2,000"),
+    );
     // Records were in memory before and became the controller's; rows take the rest.
     let more = resident().saturating_sub(empty);
-    figure("core", "memory of the compiled network beyond its records, rows included", more as f64 / endpoints as f64, "B/endpoint", &size);
+    figure(
+        "core",
+        "memory of the compiled network beyond its records, rows included",
+        more as f64 / endpoints as f64,
+        "B/endpoint",
+        &size,
+    );
     // Empty switches connect: everything is sent.
     for (dpid, connection) in [(site::NODE, 1), (site::SWITCH, 2)] {
         let before = Instant::now();
         controller.handle(Input::Connected { dpid, connection }, now);
         let sent = serve(&mut controller, now);
         let what = if dpid == site::NODE { "the node's bridge" } else { "the access switch" };
-        figure("core", &format!("everything handed out to {what}, which is empty"), ms(before.elapsed()), "ms", &format!("{sent} messages"));
+        figure(
+            "core",
+            &format!("everything handed out to {what}, which is empty"),
+            ms(before.elapsed()),
+            "ms",
+            &format!("{sent} messages"),
+        );
     }
     let mut worst = Duration::ZERO;
     for _ in 0..20 {
@@ -64,8 +82,15 @@ pub(crate) fn million(endpoints: usize) {
     let size = format!("{endpoints} endpoints, no switch connected; made in {:.1} s", took.as_secs_f64());
     figure("core", "memory of the whole process", megabytes(resident()), "MB", &format!("{size}; at most 2,147"));
     let highest = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let highest = highest.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
-    figure("core", "the same, at its highest, with the records it was made from", highest.unwrap_or(0.0) / 1e3, "MB", "");
+    let highest =
+        highest.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
+    figure(
+        "core",
+        "the same, at its highest, with the records it was made from",
+        highest.unwrap_or(0.0) / 1e3,
+        "MB",
+        "",
+    );
     change(&mut controller, now, endpoints, 1_000, &size);
 }
 

@@ -89,7 +89,8 @@ impl Generator {
         for (port, frame) in frames {
             let bodies: Vec<Body> = if from_rows {
                 let said = self.switch.frame_in(*port, frame).into_iter();
-                said.filter_map(|o| if let Out::Message(body @ Body::PacketIn(_)) = o { Some(body) } else { None }).collect()
+                said.filter_map(|o| if let Out::Message(body @ Body::PacketIn(_)) = o { Some(body) } else { None })
+                    .collect()
             } else {
                 vec![Body::PacketIn(PacketIn {
                     buffer_id: self.packets.len() as u32,

@@ -9,7 +9,13 @@ fn milliseconds(text: &str) -> Option<f64> {
     let text = text.trim().trim_end_matches(',');
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(split);
-    let seconds = number.parse::<f64>().ok()? * match unit { "s" => 1.0, "ms" => 1e-3, "µs" => 1e-6, _ => return None };
+    let seconds = number.parse::<f64>().ok()?
+        * match unit {
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "µs" => 1e-6,
+            _ => return None,
+        };
     Some(ms(std::time::Duration::from_secs_f64(seconds)))
 }
 
@@ -31,7 +37,9 @@ pub(crate) fn run(program: &str, rows: usize) -> bool {
     ] {
         let line = out.lines().find_map(|l| l.strip_prefix(prefix));
         match line.and_then(|l| milliseconds(l.split(',').next()?)) {
-            Some(time) => figure("verify", what, time, "ms", &format!("{note}{}{size}", if note.is_empty() { "" } else { "; " })),
+            Some(time) => {
+                figure("verify", what, time, "ms", &format!("{note}{}{size}", if note.is_empty() { "" } else { "; " }))
+            }
             None => good = false,
         }
     }

@@ -58,7 +58,13 @@ pub(crate) fn page(lines: &str) -> String {
             group = text(f, "group");
             out.push_str(&format!("\n## {}\n\n| what | figure | | |\n| --- | ---: | --- | --- |\n", heading(&group)));
         }
-        out.push_str(&format!("| {} | {} | {} | {} |\n", text(f, "what"), shown(&f["value"]), text(f, "unit"), text(f, "note")));
+        out.push_str(&format!(
+            "| {} | {} | {} | {} |\n",
+            text(f, "what"),
+            shown(&f["value"]),
+            text(f, "unit"),
+            text(f, "note")
+        ));
     }
     out
 }
@@ -80,7 +86,8 @@ fn heading(group: &str) -> &str {
 fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown").to_owned();
+    let model =
+        cpu.lines().find_map(|l| l.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown").to_owned();
     let cores = cpu.lines().filter(|l| l.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{cores} cores ({model}), Linux {}", kernel.trim())

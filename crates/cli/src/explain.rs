@@ -55,7 +55,9 @@ fn explanation(answer: &Explanation, screen: &Screen) -> String {
         let _ = writeln!(out, "note: {}", printable(note));
     }
     if let Some(defect) = &answer.defect {
-        let text = format!("DEFECT: {defect}. Please report this; `fseg trace` shows each step, `fseg verify` what the switch holds");
+        let text = format!(
+            "DEFECT: {defect}. Please report this; `fseg trace` shows each step, `fseg verify` what the switch holds"
+        );
         let _ = writeln!(out, "{}", screen.toned(Tone::Bad, &printable(&text)));
     }
     let mut parties = Rows::new(&["", "NAME", "GROUPS", "CLASS", "PLACE", "ADDRESSES"], "");

@@ -18,8 +18,8 @@ mod outside;
 mod policy;
 mod replay;
 mod switch;
-mod trace;
 mod target;
+mod trace;
 mod verify;
 mod when;
 

@@ -69,8 +69,7 @@ fn main() -> ExitCode {
     } else {
         log.with_ansi(std::io::stderr().is_terminal()).init();
     }
-    let record =
-        arguments.record.map(|file| RecordTo { file, limit: u64::from(arguments.record_limit) * (1 << 20) });
+    let record = arguments.record.map(|file| RecordTo { file, limit: u64::from(arguments.record_limit) * (1 << 20) });
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

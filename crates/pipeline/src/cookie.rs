@@ -105,10 +105,16 @@ impl SystemRow {
             Self::UnknownDestination => "nobody has this address, or nobody may be reached by it",
             Self::Unwanted => "frames that are never forwarded: multicast, IPv6, empty probes",
             Self::ExitNeighbour => "answers and learns the neighbours of an outside network",
-            Self::Observe => "observe-only: what no permit allows passes here, and new connections are shown to the node",
-            Self::Discovery => "shows the node questions by multicast and their answers: a permit passes them on, metered per port",
+            Self::Observe => {
+                "observe-only: what no permit allows passes here, and new connections are shown to the node"
+            }
+            Self::Discovery => {
+                "shows the node questions by multicast and their answers: a permit passes them on, metered per port"
+            }
             Self::Memberships => "shows the node which streams an endpoint wants, metered per port",
-            Self::Wake => "shows the node packets that wake sleeping endpoints: a permit passes them on, metered per port",
+            Self::Wake => {
+                "shows the node packets that wake sleeping endpoints: a permit passes them on, metered per port"
+            }
             Self::OutsideSpoof => "an address of the inside that came in from the outside",
         }
     }

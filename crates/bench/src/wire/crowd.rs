@@ -16,9 +16,11 @@ pub(crate) fn policy(groups: usize) -> String {
     let crowd = site::policy(groups, groups);
     let (their_groups, their_permits) = crowd.split_once("permits:\n").expect("groups, then permits");
     let their_groups = their_groups.trim_start_matches("groups:\n");
-    POLICY
-        .replacen("groups:\n", &format!("groups:\n{their_groups}"), 1)
-        .replacen("\npermits:\n", &format!("\npermits:\n{their_permits}"), 1)
+    POLICY.replacen("groups:\n", &format!("groups:\n{their_groups}"), 1).replacen(
+        "\npermits:\n",
+        &format!("\npermits:\n{their_permits}"),
+        1,
+    )
 }
 
 /// Groups of a crowd.

@@ -51,11 +51,14 @@ impl<'a> Load<'a> {
         let clients = (rate * SECONDS).to_string();
         let mac = format!("mac=00:0c:{:02x}:00:00:00", seed);
         let args = [
-            "perfdhcp", "-4", "-B", "-l", "load0", "-r", &rate_text, "-p", &seconds, "-R", &clients, "-b", &mac, "-W", "1000000", "all",
+            "perfdhcp", "-4", "-B", "-l", "load0", "-r", &rate_text, "-p", &seconds, "-R", &clients, "-b", &mac, "-W",
+            "1000000", "all",
         ];
         let out = self.at.namespace().exec_within(&args, Duration::from_secs(40))?.stdout;
         let numbers = |what: &str| -> Vec<f64> {
-            let lines = out.lines().filter_map(|l| l.trim().strip_prefix(what)?.trim_start_matches(':').trim().split_whitespace().next()?.parse().ok());
+            let lines = out.lines().filter_map(|l| {
+                l.trim().strip_prefix(what)?.trim_start_matches(':').split_whitespace().next()?.parse().ok()
+            });
             lines.collect()
         };
         let (sent, received) = (numbers("sent packets"), numbers("received packets"));
@@ -102,7 +105,13 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
     let ours = load.highest("fsegd")?;
     drop(load.shim);
     let durable = if state == "tmpfs" { "survives the process" } else { "survives the machine" };
-    figure("dhcp", &format!("fsegd, 4-way exchanges, state on {state}"), ours.round(), "/s", &format!("{durable}; each client gets its rows on three switches"));
+    figure(
+        "dhcp",
+        &format!("fsegd, 4-way exchanges, state on {state}"),
+        ours.round(),
+        "/s",
+        &format!("{durable}; each client gets its rows on three switches"),
+    );
     if state != "tmpfs" {
         return Ok(());
     }
@@ -118,7 +127,8 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
     server.static_address("10.0.0.1/8", None)?;
     let folder = lab.dir().join("state");
     let path = lab.dir().join("kea.json");
-    std::fs::write(&path, KEA.replace("STATE", &folder.display().to_string())).map_err(|e| SceneError::wrong(e.to_string()))?;
+    std::fs::write(&path, KEA.replace("STATE", &folder.display().to_string()))
+        .map_err(|e| SceneError::wrong(e.to_string()))?;
     let kea = server.namespace().daemon("kea", &["kea-dhcp4", "-c", &path.display().to_string()], |c| {
         for variable in ["KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"] {
             c.env(variable, &folder);
@@ -128,7 +138,13 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
     let load = Load::start(&client)?;
     let theirs = load.highest("Kea")?;
     drop((load, kea));
-    figure("dhcp", "Kea memfile, the same through the same switch, state on tmpfs", theirs.round(), "/s", "survives the process");
+    figure(
+        "dhcp",
+        "Kea memfile, the same through the same switch, state on tmpfs",
+        theirs.round(),
+        "/s",
+        "survives the process",
+    );
     figure("dhcp", "fsegd over Kea at equal durability", ours / theirs, "", "at least 1");
     Ok(())
 }

@@ -83,7 +83,13 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>) -> Told {
         }
         let what = if udp { "UDP" } else { "TCP" };
         let note = format!("two hosts; {TIMES} times, longest {:.1} ms", percentile(&mut took, 100));
-        figure("withdraw", &format!("Faucet reloads an access list: last packet of a {what} flow, median"), percentile(&mut took, 50), "ms", &note);
+        figure(
+            "withdraw",
+            &format!("Faucet reloads an access list: last packet of a {what} flow, median"),
+            percentile(&mut took, 50),
+            "ms",
+            &note,
+        );
     }
     Ok(())
 }

@@ -18,10 +18,20 @@ pub(crate) fn measure(office: &Office<'_>, present: usize) -> Told {
     let git = super::address(office, "git-1")?;
     for _ in 0..TIMES {
         let page = dev.curl(&["-sL", &format!("http://{ROUTER}/")])?.check()?.stdout;
-        let token = |page: &str| page.split("name=\"token\" value=\"").nth(1).and_then(|r| r.split('"').next().map(ToOwned::to_owned));
+        let token = |page: &str| {
+            page.split("name=\"token\" value=\"").nth(1).and_then(|r| r.split('"').next().map(ToOwned::to_owned))
+        };
         if let Some(t) = token(&page) {
             // Logged in: the page has a button to log out.
-            dev.curl(&["-s", "-o", "/dev/null", "--data-urlencode", &format!("token={t}"), &format!("http://{ROUTER}/logout")])?.check()?;
+            dev.curl(&[
+                "-s",
+                "-o",
+                "/dev/null",
+                "--data-urlencode",
+                &format!("token={t}"),
+                &format!("http://{ROUTER}/logout"),
+            ])?
+            .check()?;
         }
         let page = dev.curl(&["-sL", "http://www.example.com/"])?.check()?.stdout;
         let t = token(&page).ok_or_else(|| SceneError::wrong(format!("the portal did not come up: {page}")))?;
@@ -50,7 +60,8 @@ pub(crate) fn measure(office: &Office<'_>, present: usize) -> Told {
         })
         .collect();
     let hashed = percentile(&mut hashing, 50);
-    let note = format!("{present} endpoints present, {TIMES} logins; the whole request less {hashed:.1} ms of password hash");
+    let note =
+        format!("{present} endpoints present, {TIMES} logins; the whole request less {hashed:.1} ms of password hash");
     figure("login", "login to traffic in force, median", percentile(&mut took, 50) - hashed, "ms", &note);
     figure("login", "login to traffic in force, p99", percentile(&mut took, 99) - hashed, "ms", "");
     let lost = pings.iter().filter(|ok| !**ok).count();

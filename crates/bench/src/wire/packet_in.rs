@@ -83,14 +83,26 @@ fn series(who: &str, what: &str, count: usize, generators: &mut [Generator]) -> 
     let wide = all(generators, 128, None)?;
     let rate = wide.answered as f64 / wide.seconds;
     let label = format!("{who}, {count} switch{}", if count == 1 { "" } else { "es" });
-    figure("packet-in", &format!("{label}: answered"), rate.round(), "/s", &format!("{what}; 128 under way for each switch"));
+    figure(
+        "packet-in",
+        &format!("{label}: answered"),
+        rate.round(),
+        "/s",
+        &format!("{what}; 128 under way for each switch"),
+    );
     let mut one = all(generators, 1, None)?;
     let single = one.answered as f64 / one.seconds;
     let p99 = us(percentile(&mut one.latencies, 99));
     figure("packet-in", &format!("{label}: one at a time"), single.round(), "/s", &format!("p99 {p99} µs"));
     let mut half = all(generators, 4096, Some(rate / 2.0))?;
     let lag = us(percentile(&mut half.latencies, 50));
-    figure("packet-in", &format!("{label}: p99 at half load"), us(percentile(&mut half.latencies, 99)), "µs", &format!("median {lag} µs"));
+    figure(
+        "packet-in",
+        &format!("{label}: p99 at half load"),
+        us(percentile(&mut half.latencies, 99)),
+        "µs",
+        &format!("median {lag} µs"),
+    );
     Ok(rate)
 }
 
@@ -105,13 +117,22 @@ pub(crate) fn measure(lab: &Lab, _office: &Office<'_>) -> Told {
             g.load(&frames(n), true);
             if g.loaded() < EACH {
                 let rows = g.rows();
-                return Err(SceneError::wrong(format!("gen{n}: {} of {EACH} requests reach the node; {rows} rows", g.loaded())));
+                return Err(SceneError::wrong(format!(
+                    "gen{n}: {} of {EACH} requests reach the node; {rows} rows",
+                    g.loaded()
+                )));
             }
             ours.push(g);
         }
         let mine = series("fsegd", "ARP of admitted endpoints", count, &mut ours)?;
         let misled: usize = ours.iter().map(|g| g.misled).sum();
-        figure("packet-in", &format!("{count}: answers that were not right"), misled as u64, "", "each looked at: an ARP answer, to the one who asked");
+        figure(
+            "packet-in",
+            &format!("{count}: answers that were not right"),
+            misled as u64,
+            "",
+            "each looked at: an ARP answer, to the one who asked",
+        );
         drop(ours);
         for learned in [false, true] {
             let port = format!("{}", 7000 + count * 2 + usize::from(learned));
@@ -124,8 +145,10 @@ pub(crate) fn measure(lab: &Lab, _office: &Office<'_>) -> Told {
             let mut theirs = Vec::new();
             for n in 0..count {
                 let quiet = Duration::from_millis(500);
-                let mut g = Generator::connect(&format!("127.0.0.1:{port}"), switch(FIRST + n as u64, 2), quiet, |k| k == PACKET_OUT || k == FLOW_MOD)
-                    .map_err(failed)?;
+                let mut g = Generator::connect(&format!("127.0.0.1:{port}"), switch(FIRST + n as u64, 2), quiet, |k| {
+                    k == PACKET_OUT || k == FLOW_MOD
+                })
+                .map_err(failed)?;
                 if learned {
                     // Where the station is that everybody writes to.
                     let mut hello = frames(n)[0].1.clone();
@@ -138,9 +161,20 @@ pub(crate) fn measure(lab: &Lab, _office: &Office<'_>) -> Told {
                 theirs.push(g);
             }
             let what = if learned { "rows for known stations" } else { "the same packets, flooded" };
-            let theirs = series(&format!("ovs-testcontroller{}", if learned { " (rows)" } else { "" }), what, count, &mut theirs)?;
+            let theirs = series(
+                &format!("ovs-testcontroller{}", if learned { " (rows)" } else { "" }),
+                what,
+                count,
+                &mut theirs,
+            )?;
             drop(peer);
-            figure("packet-in", &format!("{count}: fsegd over ovs-testcontroller, {what}"), mine / theirs, "", "at least 1, aim at 2");
+            figure(
+                "packet-in",
+                &format!("{count}: fsegd over ovs-testcontroller, {what}"),
+                mine / theirs,
+                "",
+                "at least 1, aim at 2",
+            );
         }
     }
     Ok(())

@@ -42,7 +42,13 @@ pub(crate) fn measure(office: &Office<'_>, present: usize) -> Told {
     figure("restart", "node started: its API answers", ms(answering), "ms", "");
     figure("restart", "node started: every switch read, compared and confirmed", ms(ready), "ms", "three switches");
     // The last request may be under way when ping ends.
-    figure("restart", "packets lost meanwhile", sent.saturating_sub(back + 1), "", &format!("of {sent}, one each 2 ms"));
+    figure(
+        "restart",
+        "packets lost meanwhile",
+        sent.saturating_sub(back + 1),
+        "",
+        &format!("of {sent}, one each 2 ms"),
+    );
 
     // As many rows, as ovs-ofctl writes them.
     let lines: String = text.lines().filter(|l| l.contains("actions=")).map(without_meter).collect();

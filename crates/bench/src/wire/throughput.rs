@@ -22,7 +22,8 @@ fn iperf(server: &Namespace, client: &Namespace, address: &str, small: bool) -> 
         args.extend(["-u", "-b", "0", "-l", "22"]); // 64 bytes of Ethernet frame, without the check sequence's four
     }
     let out = client.exec_within(&args, Duration::from_secs(30))?;
-    let json: Value = serde_json::from_str(&out.stdout).map_err(|e| SceneError::wrong(format!("{e}: {}", out.stderr)))?;
+    let json: Value =
+        serde_json::from_str(&out.stdout).map_err(|e| SceneError::wrong(format!("{e}: {}", out.stderr)))?;
     let end = &json["end"];
     let (bits, packets) = if small {
         let sum = &end["sum"];
@@ -54,7 +55,11 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>) -> Told {
         host.static_address(&format!("172.30.0.{}/24", n + 1), None)?;
         pair.push(host);
     }
-    let ours = (office.endpoint("crm-1")?.namespace(), office.endpoint("sales-1")?.namespace(), super::address(office, "crm-1")?);
+    let ours = (
+        office.endpoint("crm-1")?.namespace(),
+        office.endpoint("sales-1")?.namespace(),
+        super::address(office, "crm-1")?,
+    );
     let plain = (pair[1].namespace(), pair[0].namespace(), "172.30.0.2".to_owned());
     for small in [false, true] {
         let (mut a, mut b) = (Vec::new(), Vec::new());

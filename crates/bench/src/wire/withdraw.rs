@@ -63,7 +63,8 @@ pub(super) fn last_packet(
 pub(crate) fn measure(office: &Office<'_>, present: usize) -> Told {
     let with = crowd::policy(crowd::groups(present)).replace("bulk:   [tcp/5201]", "bulk:   [tcp/5201, udp/5201]");
     // The control connection of a UDP test is TCP: withdraw both.
-    let without: String = with.lines().filter(|l| !l.contains("id: sales-crm-bulk")).map(|l| format!("{l}\n")).collect();
+    let without: String =
+        with.lines().filter(|l| !l.contains("id: sales-crm-bulk")).map(|l| format!("{l}\n")).collect();
     let crm = super::address(office, "crm-1")?;
     let (server, client) = (office.endpoint("crm-1")?.namespace(), office.endpoint("sales-1")?.namespace());
     for udp in [false, true] {

@@ -133,5 +133,8 @@ fn a_switch_is_open_vswitch_unless_it_is_said_or_asked() {
         config.site.switches.iter().map(|s| s.protocol).collect::<Vec<_>>()
     };
     assert_eq!(protocol(SMALL), [fseg_control::Protocol::Ovs; 2]);
-    assert_eq!(protocol(&SMALL.replace("dpid: 2", "dpid: 2\n    protocol: auto")), [fseg_control::Protocol::Ovs, fseg_control::Protocol::Auto]);
+    assert_eq!(
+        protocol(&SMALL.replace("dpid: 2", "dpid: 2\n    protocol: auto")),
+        [fseg_control::Protocol::Ovs, fseg_control::Protocol::Auto]
+    );
 }

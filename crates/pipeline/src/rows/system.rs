@@ -10,7 +10,9 @@ use super::{
 use crate::bits;
 use crate::cookie::{Owner, SystemRow};
 use crate::desired::Row;
-use crate::fabric::{CLOSED_PORT, Fabric, NEVER_FORWARDED, REDIRECT_PORT, ROUTER_MAC, SERVICE_MAC, SwitchFacts, SwitchRole};
+use crate::fabric::{
+    CLOSED_PORT, Fabric, NEVER_FORWARDED, REDIRECT_PORT, ROUTER_MAC, SERVICE_MAC, SwitchFacts, SwitchRole,
+};
 use crate::meter;
 use crate::table::{Miss, PIPELINE, Table};
 

@@ -139,7 +139,9 @@ fn after_switches_disconnect_in_the_middle_of_applying() {
             }
             // In force on all switches that are there, or on none: which of the two depends on the moment.
             let out = applying.wait(std::time::Duration::from_secs(40))?;
-            check(matches!(out.status.code(), Some(0 | 1)), || format!("{:?} {}{}", out.status, out.stdout, out.stderr))?;
+            check(matches!(out.status.code(), Some(0 | 1)), || {
+                format!("{:?} {}{}", out.status, out.stdout, out.stderr)
+            })?;
             for (n, (switch, bridge)) in [(1, "sw1"), (2, "sw2")].into_iter().enumerate() {
                 let mut args = vec!["set-controller", bridge];
                 args.extend(kept[n].iter().map(String::as_str));
