@@ -303,7 +303,8 @@ fn tokens_roles_and_tls() {
         let (v, o, a) = (Some(viewer.as_str()), Some(operator.as_str()), Some(admin.as_str()));
         for (token, args, code, word) in [
             (v, &["endpoints"][..], 0, ""),
-            (v, &["explain", "sales-1", "crm-1", "web"], 1, ""),
+            (v, &["explain", "sales-1", "crm-1", "web"], 0, "not connected"),
+            (v, &["explain", "sales-1", "crm-1", "ssh"], 1, "DENY"),
             (v, &["user", "list"], 1, "operator"),
             (v, &["device", "add", "x", "02:00:00:00:09:09"], 1, "operator"),
             (v, &["apply", &other], 1, "admin"),
