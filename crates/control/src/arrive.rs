@@ -161,11 +161,10 @@ impl Controller {
 
     /// An access port has room for one endpoint, a shared port for a number of them.
     fn room_at(&mut self, place: Location, mac: Mac, id: Option<EndpointId>) -> bool {
-        let others: Vec<_> = self.endpoints.at(place).iter().copied().filter(|o| Some(*o) != id).collect();
         match self.port_kind(place) {
             Some(PortKind::Access) => {
-                if let Some(first) = others.first() {
-                    let holder = self.label(*first);
+                if let Some(first) = self.endpoints.at(place).iter().copied().find(|o| Some(*o) != id) {
+                    let holder = self.label(first);
                     self.refuse(
                         place,
                         mac,
@@ -178,11 +177,10 @@ impl Controller {
                 true
             }
             Some(PortKind::Shared) => {
-                let strangers = others
-                    .iter()
-                    .filter(|o| self.endpoints.get(**o).is_some_and(|k| k.endpoint.session.is_none()))
-                    .count();
-                if strangers >= self.config.strangers_per_port {
+                let me = id.and_then(|id| self.endpoints.get(id)).is_some_and(|k| {
+                    k.endpoint.session.is_none() && k.endpoint.binding.as_ref().is_some_and(|b| b.location == place)
+                });
+                if self.endpoints.strangers_at(place) - usize::from(me) >= self.config.strangers_per_port {
                     self.refuse(place, mac, "there are too many devices without a name on this port");
                     return false;
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fseg_address::AddressBook;
 use fseg_admission::{Admission, Names, SessionClock};
-use fseg_model::{ClassId, Dpid, Endpoint, EndpointId, Location, Method, Mono, Name, Wall};
+use fseg_model::{ClassId, Dpid, Endpoint, EndpointId, Location, Mono, Name, Wall};
 use fseg_openflow::{Body, Message};
 use fseg_pipeline::{Delta, Fabric, Owner};
 use fseg_policy::Policy;
@@ -139,12 +139,6 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the usage of permits is committed: a crash forgets at most this much of it.
 const SAVE_USAGE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2000);
-/// A device without a name, without an address and without a link is forgotten after this.
-const FORGET_STRANGER: Duration = Duration::from_secs(300);
-/// What only its place named is forgotten after a day away; phones change their MAC address.
-const FORGET_PLACED: Duration = Duration::from_secs(24 * 3600);
-/// People's and listed devices' endpoints keep their names for a month.
-const FORGET_NAMED: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often sessions and those away are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -439,8 +433,7 @@ impl Controller {
         }
         if self.next_sweep <= mono {
             self.next_sweep = mono.plus(SWEEP);
-            self.expire_sessions();
-            self.forget();
+            self.sweep();
         }
         self.sweep_learned();
         self.sweep_memberships();
@@ -450,33 +443,32 @@ impl Controller {
     }
 
     /// Forgets who has been away for long: records and names must not grow with every device that ever passed by.
-    fn forget(&mut self) {
+    /// Ends sessions whose time is over, and forgets who has been away for long.
+    fn sweep(&mut self) {
         let mono = self.now.mono;
-        let gone: Vec<_> = self
-            .endpoints
-            .iter()
-            .filter(|k| {
-                let keep = match (&k.endpoint.name, &k.endpoint.session) {
-                    (None, _) => FORGET_STRANGER,
-                    (Some(_), Some(s)) if s.method == Method::Device => FORGET_NAMED,
-                    (Some(_), Some(_)) => FORGET_PLACED,
-                    (Some(_), None) => FORGET_NAMED,
-                };
-                k.away.is_some_and(|since| mono.since(since) >= keep)
-            })
-            .map(|k| k.endpoint.id)
-            .collect();
-        for id in gone {
-            if let Some(known) = self.endpoints.remove(id) {
-                self.names.release(known.endpoint.mac);
-            }
-            self.touched.insert(id);
-            self.last_place.remove(&id);
-            self.forget_place(id);
-            self.stream_party_changed(id);
-            self.moves.forget(id);
-            self.delete(crate::record::RecordKey::Endpoint(id));
+        let due = self.endpoints.take_due(mono);
+        self.expire_sessions(&due);
+        let gone = due.iter().copied().filter(|id| {
+            let at = self.endpoints.get(*id).and_then(crate::world::Known::forgotten_at);
+            at.is_some_and(|at| at <= mono)
+        });
+        for id in gone.collect::<Vec<_>>() {
+            self.forget(id);
         }
+        // Whoever stays has another time now, and is in the queue by having been changed; the rest goes back to it.
+        self.endpoints.queue_again(&due);
+    }
+
+    fn forget(&mut self, id: EndpointId) {
+        if let Some(known) = self.endpoints.remove(id) {
+            self.names.release(known.endpoint.mac);
+        }
+        self.touched.insert(id);
+        self.last_place.remove(&id);
+        self.forget_place(id);
+        self.stream_party_changed(id);
+        self.moves.forget(id);
+        self.delete(crate::record::RecordKey::Endpoint(id));
     }
 
     fn connected(&mut self, dpid: Dpid, connection: u64) {

@@ -91,21 +91,18 @@ impl Controller {
         }
     }
 
-    /// Ends sessions whose time is over, that were idle too long, or whose device has been away too long.
-    pub(crate) fn expire_sessions(&mut self) {
+    /// Ends those of these sessions whose time is over, that were idle too long, or whose device has been away too long.
+    pub(crate) fn expire_sessions(&mut self, due: &[EndpointId]) {
         let mono = self.now.mono;
-        let over: Vec<_> = self
-            .endpoints
-            .iter()
-            .filter_map(|k| {
-                let why = match k.clock.as_ref()?.end(mono)? {
-                    SessionEnd::Expired => "its time was over",
-                    SessionEnd::Idle => "it was idle for too long",
-                    SessionEnd::Away => "it was away for too long",
-                };
-                Some((k.endpoint.id, why))
-            })
-            .collect();
+        let over = due.iter().filter_map(|id| {
+            let why = match self.endpoints.get(*id)?.clock.as_ref()?.end(mono)? {
+                SessionEnd::Expired => "its time was over",
+                SessionEnd::Idle => "it was idle for too long",
+                SessionEnd::Away => "it was away for too long",
+            };
+            Some((*id, why))
+        });
+        let over: Vec<_> = over.collect();
         for (id, why) in over {
             self.end_session(id, why);
         }

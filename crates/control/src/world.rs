@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 
 use fseg_admission::SessionClock;
-use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Mono, Name, SliceId, Subject};
+use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Method, Mono, Name, SliceId, Subject};
 
 /// An endpoint and what need not survive a restart.
 #[derive(Debug, Clone)]
@@ -25,6 +26,32 @@ pub(crate) struct Known {
     pub(crate) counted: u64,
 }
 
+/// A device without a name, without an address and without a link is forgotten after this.
+const FORGET_STRANGER: Duration = Duration::from_secs(300);
+/// What only its place named is forgotten after a day away; phones change their MAC address.
+const FORGET_PLACED: Duration = Duration::from_secs(24 * 3600);
+/// People's and listed devices' endpoints keep their names for a month.
+const FORGET_NAMED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl Known {
+    /// When it will have been away for so long that it is forgotten.
+    pub(crate) fn forgotten_at(&self) -> Option<Mono> {
+        let keep = match (&self.endpoint.name, &self.endpoint.session) {
+            (None, _) => FORGET_STRANGER,
+            (Some(_), Some(s)) if s.method == Method::Device => FORGET_NAMED,
+            (Some(_), Some(_)) => FORGET_PLACED,
+            (Some(_), None) => FORGET_NAMED,
+        };
+        self.away.map(|since| since.plus(keep))
+    }
+
+    /// When its time has to be looked at next: the end of its session, or its being forgotten.
+    fn due(&self) -> Option<Mono> {
+        let session = self.clock.as_ref().and_then(SessionClock::deadline).map(|(at, _)| at);
+        [session, self.forgotten_at()].into_iter().flatten().min()
+    }
+}
+
 /// All endpoints, with indices that are kept in step.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
@@ -34,6 +61,11 @@ pub(crate) struct Endpoints {
     by_name: HashMap<Name, EndpointId>,
     by_place: HashMap<Location, Vec<EndpointId>>,
     by_subject: HashMap<Subject, Vec<EndpointId>>,
+    /// How many are attached at a place without a session.
+    strangers: HashMap<Location, usize>,
+    /// When to look at whose time. Activity moves an end away without moving its entry here, which is then found early.
+    due: BTreeSet<(Mono, EndpointId)>,
+    queued: HashMap<EndpointId, Mono>,
 }
 
 impl Endpoints {
@@ -69,6 +101,49 @@ impl Endpoints {
         self.by_place.get(&place).map_or(&[], Vec::as_slice)
     }
 
+    /// How many are attached at that place without a session.
+    pub(crate) fn strangers_at(&self, place: Location) -> usize {
+        self.strangers.get(&place).copied().unwrap_or(0)
+    }
+
+    /// Those whose time may be over, in the order of their numbers. Each is looked at again when its time comes.
+    pub(crate) fn take_due(&mut self, now: Mono) -> Vec<EndpointId> {
+        let mut out = Vec::new();
+        while let Some((at, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, id));
+            self.queued.remove(&id);
+            match self.all.get(&id).and_then(Known::due) {
+                Some(end) if end > now => self.queue(id, end),
+                Some(_) => out.push(id),
+                None => {}
+            }
+        }
+        out.sort_unstable();
+        out
+    }
+
+    /// Puts those that are still there back into the queue.
+    pub(crate) fn queue_again(&mut self, ids: &[EndpointId]) {
+        for id in ids {
+            if let Some(at) = self.all.get(id).and_then(Known::due) {
+                self.queue(*id, at);
+            }
+        }
+    }
+
+    fn queue(&mut self, id: EndpointId, at: Mono) {
+        match self.queued.get(&id).copied() {
+            Some(earlier) if earlier <= at => {}
+            later => {
+                if let Some(later) = later {
+                    self.due.remove(&(later, id));
+                }
+                self.due.insert((at, id));
+                self.queued.insert(id, at);
+            }
+        }
+    }
+
     /// Those whose session is this subject's.
     pub(crate) fn of_subject(&self, subject: &Subject) -> &[EndpointId] {
         self.by_subject.get(subject).map_or(&[], Vec::as_slice)
@@ -87,11 +162,18 @@ impl Endpoints {
                 self.by_address.insert((e.slice, *a), id);
             }
             self.by_place.entry(binding.location).or_default().push(id);
+            if e.session.is_none() {
+                *self.strangers.entry(binding.location).or_default() += 1;
+            }
         }
         if let Some(session) = &e.session {
             self.by_subject.entry(session.identity.subject.clone()).or_default().push(id);
         }
+        let due = known.due();
         self.all.insert(id, known);
+        if let Some(at) = due {
+            self.queue(id, at);
+        }
     }
 
     pub(crate) fn remove(&mut self, id: EndpointId) -> Option<Known> {
@@ -108,6 +190,9 @@ impl Endpoints {
                 }
             }
             forget(&mut self.by_place, &binding.location, id);
+            if e.session.is_none() && let Some(n) = self.strangers.get_mut(&binding.location) {
+                *n = n.saturating_sub(1);
+            }
         }
         if let Some(session) = &e.session {
             forget(&mut self.by_subject, &session.identity.subject, id);
