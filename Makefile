@@ -26,10 +26,11 @@ tools:
 programs:
 	$(CARGO) build --locked --workspace --bins
 
-lint:
+lint: tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	shellcheck tools/* packaging/grant-ovsdb packaging/debian/p*
 
 deny:
 	@tools/deny

@@ -9,6 +9,10 @@ mod shim;
 mod site;
 mod wire;
 
+/// As in `fsegd`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     let args: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
     if let Some(code) = fseg_lab::hidden_subcommand(&args) {

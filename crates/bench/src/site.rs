@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use fseg_address::{AddressConfig, Lease, LeaseState, Pool};
-use fseg_admission::{Account, AdmissionConfig, Device, HashParams, MacMatcher, PasswordHash, hash_password};
+use fseg_admission::{Account, AdmissionConfig, Device, HashParams, Limits, MacMatcher, PasswordHash, hash_password};
 use fseg_control::{NumberKind, PolicyVersion, PortConfig, Protocol, Record, SiteConfig, SwitchConfig};
 use fseg_model::{
     Binding, Dpid, Endpoint, EndpointId, Identity, Location, Mac, Method, Name, PortKind, PortNo, Session, SliceId,
@@ -80,7 +80,11 @@ pub(crate) fn config() -> SiteConfig {
         inner: vec![prefix],
         switches: vec![node, access],
         address: addresses,
-        admission: AdmissionConfig { hash: HASH, ..AdmissionConfig::default() },
+        admission: AdmissionConfig {
+            hash: HASH,
+            limits: Limits { accounts: 2_000_000, devices: 2_000_000, ..Limits::default() },
+            ..AdmissionConfig::default()
+        },
         locations: vec![],
         strangers_per_port: 1_000_000,
     }

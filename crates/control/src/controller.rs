@@ -81,6 +81,8 @@ pub struct Controller {
     pub(crate) endpoints: Endpoints,
     pub(crate) classes: Classes,
     pub(crate) permit_numbers: BTreeMap<Name, u32>,
+    /// The place of each permit on trial, by number.
+    pub(crate) trial_places: BTreeMap<u32, u16>,
     /// Positions in the policy of the permits that name a group or external.
     pub(crate) permits_of: HashMap<Name, Vec<usize>>,
     /// The rows of all permits are made anew before the next flush: no need to make some of them now.
@@ -204,6 +206,7 @@ impl Controller {
             endpoints: Endpoints::default(),
             classes,
             permit_numbers,
+            trial_places: BTreeMap::new(),
             permits_of: HashMap::new(),
             all_permits_follow: true,
             usage,

@@ -356,6 +356,12 @@ impl Controller {
         }
     }
 
+    /// Who wants which multicast address.
+    pub(crate) fn joined(&self) -> BTreeMap<Ipv4Addr, BTreeSet<EndpointId>> {
+        let members = self.memberships.by_group.iter();
+        members.map(|(group, members)| (*group, members.keys().copied().collect())).collect()
+    }
+
     /// Every stream's address that somebody wants.
     pub fn streams(&self) -> impl Iterator<Item = StreamView> {
         self.memberships.by_group.iter().map(|(group, members)| {

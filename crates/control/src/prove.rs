@@ -129,6 +129,7 @@ impl Controller {
             policy: Arc::new(self.policy.clone()),
             now: self.now.wall,
             shown: self.shown(),
+            joined: self.joined(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The policy in the world: classes of endpoints, rows of endpoints and permits, applying and expiry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fseg_model::{ClassId, Dpid, EndpointId, MemberSet, Name, SliceId};
 use fseg_pipeline::cookie::SystemRow;
-use fseg_pipeline::rows::{endpoint_rows, exit_rows, observe_rows, spoof_rows, system_rows};
+use fseg_pipeline::rows::{endpoint_rows, exit_rows, observe_rows, spoof_rows, system_rows, trial_places};
 use fseg_pipeline::{EndpointFacts, Owner, PermitFacts, meter};
-use fseg_policy::Permit;
+use fseg_policy::{Mode, Permit, Policy};
 
 use crate::controller::Controller;
 use crate::effect::EventKind;
@@ -158,7 +158,7 @@ impl Controller {
             from: if expired { vec![] } else { side(&permit.from) },
             to: if expired { vec![] } else { side(&permit.to) },
             terms: permit.terms.clone(),
-            on_trial: permit.mode == fseg_policy::Mode::Observe,
+            trial: self.trial_places.get(&number).copied(),
         }
     }
 
@@ -259,5 +259,13 @@ impl Controller {
                 next += 1;
             }
         }
+        let number = |id: &Name| self.permit_numbers.get(id).copied();
+        self.trial_places = trials(&self.policy, number);
     }
+}
+
+/// The place of each of a policy's permits on trial, by number.
+pub(crate) fn trials(policy: &Policy, number: impl Fn(&Name) -> Option<u32>) -> BTreeMap<u32, u16> {
+    let on_trial = policy.permits.iter().filter(|p| p.mode == Mode::Observe);
+    trial_places(on_trial.filter_map(|p| number(&p.id)))
 }

@@ -12,6 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+/// Rows, records and packets are many small allocations (docs/decisions/0022-allocator.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The FSEG node: authenticates endpoints, compiles the policy into the switches, and answers for both.
 #[derive(Parser)]
 #[command(name = "fsegd", version)]

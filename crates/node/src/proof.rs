@@ -77,7 +77,7 @@ impl Proofs {
             let begun = Instant::now();
             let result = read.and_then(|read| {
                 if let Some(why) = read.facts.beyond(dpid) {
-                    return Err(why.to_owned());
+                    return Err(why);
                 }
                 let verifier = verifiers.entry(dpid).or_default();
                 Ok(Arc::new(verifier.verify(&read.facts, dpid, &read.rows, Some(&read.desired))))

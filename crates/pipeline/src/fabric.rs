@@ -130,8 +130,9 @@ pub struct PermitFacts {
     pub to: Vec<ClassId>,
     /// What may be used.
     pub terms: Vec<ServiceTerm>,
-    /// It is on trial: new connections that pass by it alone are shown to the node.
-    pub on_trial: bool,
+    /// Its place among the permits on trial, from [`crate::rows::trial_places`]; `None` when it is not. New connections that
+    /// pass by a permit on trial alone are shown to the node.
+    pub trial: Option<u16>,
 }
 
 /// The node's port at which strangers' redirected web requests arrive. Not 80: a request made to the portal itself and one

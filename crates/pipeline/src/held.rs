@@ -1,10 +1,10 @@
 //! The rows of [`crate::Desired`], packed: keys and instructions as the bytes of the wire, one allocation for each row.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use fseg_openflow::packed::{pack_match, unpack_instructions, unpack_match};
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::cookie::Owner;
 use crate::desired::{Row, RowKey};
@@ -80,7 +80,8 @@ pub(crate) struct Held {
     /// The first row of each owner.
     heads: HashMap<Owner, u32>,
     turn: u32,
-    hasher: RandomState,
+    /// Seeded anew in each process: keys hold what endpoints choose.
+    hasher: DefaultHashBuilder,
 }
 
 impl Default for Held {
@@ -91,7 +92,7 @@ impl Default for Held {
             by_key: HashTable::new(),
             heads: HashMap::new(),
             turn: 0,
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 }
@@ -106,7 +107,10 @@ impl Held {
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Option<SlotId> {
-        let hash = self.hasher.hash_one(key);
+        self.find_hashed(self.hasher.hash_one(key), key)
+    }
+
+    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<SlotId> {
         self.by_key.find(hash, |id| self.slot(*id).is_some_and(|s| s.key() == key)).map(|id| SlotId(*id))
     }
 
@@ -153,8 +157,9 @@ impl Held {
 
     pub(crate) fn put(&mut self, turn: &mut Turn, packed: &[u8], key_len: usize) -> Put {
         let (key, actions) = packed.split_at_checked(key_len).unwrap_or((packed, &[]));
-        let Some(id) = self.find(key) else {
-            turn.head = self.write(turn.owner, packed, key_len, turn.head, turn.number);
+        let hash = self.hasher.hash_one(key);
+        let Some(id) = self.find_hashed(hash, key) else {
+            turn.head = self.write(hash, turn.owner, packed, key_len, turn.head, turn.number);
             return Put::Written;
         };
         let Some(slot) = self.slots.get_mut(id.0 as usize) else { return Put::Same };
@@ -188,12 +193,12 @@ impl Held {
     /// One more row of an owner.
     pub(crate) fn insert(&mut self, owner: Owner, packed: &[u8], key_len: usize) {
         let head = self.heads.get(&owner).copied().unwrap_or(NONE);
-        let id = self.write(owner, packed, key_len, head, 0);
+        let hash = self.hasher.hash_one(packed.get(..key_len).unwrap_or_default());
+        let id = self.write(hash, owner, packed, key_len, head, 0);
         self.heads.insert(owner, id);
     }
 
-    fn write(&mut self, owner: Owner, packed: &[u8], key_len: usize, next: u32, turn: u32) -> u32 {
-        let hash = self.hasher.hash_one(packed.get(..key_len).unwrap_or_default());
+    fn write(&mut self, hash: u64, owner: Owner, packed: &[u8], key_len: usize, next: u32, turn: u32) -> u32 {
         // Keys are a few dozen bytes: table, priority, and at most a handful of fields.
         let slot = Slot { owner, next, turn, key_len: key_len as u16, bytes: packed.into() };
         let id = match self.slots.get_mut(self.free as usize) {

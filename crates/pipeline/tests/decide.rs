@@ -191,3 +191,31 @@ fn a_policy_with_conjunctions_permits_exactly_what_it_says() {
     let permitted = site.check_all(&[Flow::tcp(80), Flow::tcp(91), Flow::udp(80), Flow::tcp(1999), Flow::PING]);
     assert!(permitted > 50, "saw {permitted} permits");
 }
+
+/// Two permits on trial whose numbers have the same rest, and which share their source classes: each keeps all its rows.
+#[test]
+fn conjunctions_on_trial_do_not_disturb_each_other() {
+    let hosts = || -> Vec<_> {
+        (1..=10_u8)
+            .map(|n| {
+                let set: Vec<_> = NAMES.iter().enumerate().filter(|(i, _)| n >> i & 1 == 1).map(|(_, g)| *g).collect();
+                Host::inside(n, at(if n.is_multiple_of(2) { SW1 } else { SW2 }, u32::from(n) / 2 + 1), &set.join(" "))
+            })
+            .collect()
+    };
+    let both = [
+        ("a, b".to_owned(), "b, c".to_owned(), "tcp/80-90, udp/80".to_owned()),
+        ("a, b".to_owned(), "a, d".to_owned(), "tcp/80-90, tcp/1000-1999".to_owned()),
+    ];
+    let on_trial = permits(&both).replace("id:", "mode: observe, id:");
+    let apart = u32::from(fseg_pipeline::rows::MOST_TRIALS);
+    let mut site = Site::with_numbers_apart(hosts(), &format!("{}{on_trial}", groups(&NAMES)), apart);
+    assert!(site.policy.permits.iter().all(|p| p.mode == fseg_policy::Mode::Observe));
+    for (n, permit) in site.policy.permits.clone().iter().enumerate() {
+        let facts = site.permit_facts(n as u32 * apart + 1, permit);
+        assert!(facts.trial.is_some());
+        assert!(matches!(shape(&facts), PermitShape::Conjunction(_)), "{}: {:?}", permit.id, shape(&facts));
+    }
+    let passing = site.check_all(&[Flow::tcp(80), Flow::tcp(91), Flow::udp(80), Flow::tcp(1999)]);
+    assert!(passing > 50, "saw {passing} that pass");
+}

@@ -74,6 +74,10 @@ impl<'a> Domain<'a> {
                 let states = is(d, Field::CtState, &states, 32);
                 d.and(metadata, states)
             }
+            Table::Permit | Table::Inspect if self.spec.plain.is_some() => {
+                let class = if let Part::Permit(slice, class) = part { Some((slice, class)) } else { None };
+                self.sent(class, d)
+            }
             Table::Permit => {
                 let class = if let Part::Permit(slice, class) = part { Some((slice, class)) } else { None };
                 let metadata = self.turned(class, d);
@@ -142,13 +146,15 @@ impl<'a> Domain<'a> {
             let metadata = if table == Table::Onboard { YES } else { is(d, Field::Metadata, &[0], 64) };
             set = d.and(set, metadata);
         }
-        if table < Table::Turn {
+        let plain = self.spec.plain.is_some();
+        if table < Table::Turn || plain {
             let state = is(d, Field::CtState, &[0], 32);
             set = d.and(set, state);
         }
         for n in 0..16 {
             let field = Field::Reg(n);
             let written = match field {
+                _ if plain => false,
                 f if f == bits::OUTSIDE => table > Table::Guard,
                 f if f == bits::OUT_PORT || f == bits::EXIT => table > Table::Locate,
                 f if f == bits::SERVICE_PORT
@@ -162,7 +168,7 @@ impl<'a> Domain<'a> {
             };
             let values = match field {
                 f if f == bits::OUTSIDE && written && table > Table::Onboard => is(d, field, &[0, 1], 32),
-                f if f == bits::OBSERVED && table > Table::Permit => is(d, field, &[0, 1], 32),
+                f if f == bits::OBSERVED && table > Table::Permit && !plain => is(d, field, &[0, 1], 32),
                 _ if written => YES,
                 _ => is(d, field, &[0], 32),
             };
@@ -252,6 +258,20 @@ impl<'a> Domain<'a> {
             None => true,
         };
         self.sources.iter().copied().filter(|s| !own.contains(&class_of(*s)) && fits(s)).collect()
+    }
+
+    /// As they were sent, by port, where nothing turns them round. Strangers reach the node's services only, past `permit`.
+    fn sent(&self, class: Option<(SliceId, ClassId)>, d: &mut Diagrams) -> Node {
+        let fits = |s: &u64| match class {
+            Some((slice, class)) => class_of(*s) == class.get() && s >> 24 == u64::from(slice.0),
+            None => true,
+        };
+        let mut ports = Vec::new();
+        for (port, all) in &self.by_port {
+            let here: BTreeSet<u64> = all.intersection(&self.sources).copied().filter(fits).collect();
+            ports.push((u128::from(*port), self.metadata(d, &here, &self.targets)));
+        }
+        d.cases(Field::InPort, 0, 32, &ports, NO)
     }
 
     /// As they were sent, and turned round, by port. Strangers open nothing.

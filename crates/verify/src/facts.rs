@@ -1,9 +1,10 @@
 //! What is true, as far as the proof needs it: the site, who is where and in which groups, what is outside, and the policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use fseg_model::{ClassId, Dpid, MemberSet, Wall};
+use fseg_model::{ClassId, Dpid, EndpointId, MemberSet, Wall};
 use fseg_pipeline::rows::ShownFacts;
 use fseg_pipeline::{EndpointFacts, ExternalFacts, Fabric, SwitchFacts};
 use fseg_policy::{Permit, Policy};
@@ -25,16 +26,15 @@ pub struct Facts {
     pub now: Wall,
     /// What endpoints send to many that the node is to be shown.
     pub shown: ShownFacts,
+    /// Who has joined which multicast address, whether it may have it or not.
+    pub joined: BTreeMap<Ipv4Addr, BTreeSet<EndpointId>>,
 }
 
 impl Facts {
-    /// Why a switch cannot be proved by what this crate knows; `None` when it can.
-    pub fn beyond(&self, dpid: Dpid) -> Option<&'static str> {
-        let switch = self.switch(dpid)?;
-        if switch.profile.plain().is_some() {
-            return Some("it is a switch without extensions, whose rows are not proved yet");
-        }
-        (!self.policy.streams.is_empty()).then_some("the policy has streams, whose rows are not proved yet")
+    /// Why a switch cannot be proved; `None` when it can.
+    pub fn beyond(&self, dpid: Dpid) -> Option<String> {
+        let complaint = self.switch(dpid)?.profile.plain()?.complaint()?;
+        Some(format!("it has no rows, since {complaint}"))
     }
 
     /// A switch of the site.

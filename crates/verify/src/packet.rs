@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use fseg_model::{ClassId, Flow, IpProtocol, Mac, PortKind};
 use fseg_openflow::{Field, Match};
-use fseg_pipeline::fabric::{ROUTER_MAC, SERVICE_MAC};
+use fseg_pipeline::fabric::{ROUTER_MAC, SERVICE_MAC, STREAM_MAC};
 use fseg_pipeline::{SwitchRole, Table, bits};
 
 use fseg_policy::Decision;
@@ -140,7 +140,15 @@ impl Point {
             Table::Onboard | Table::Locate => {
                 let port = self.matters(Field::InPort).then(|| self.get(Field::InPort) as u32);
                 let from = sender(facts, spec, upper, port)?;
-                Some(Witness { flow: ordinary(joined(from, self.fields())), state: None })
+                let flow = ordinary(joined(from, self.fields()));
+                Some(Witness { flow: streamed(spec, flow), state: None })
+            }
+            Table::Permit if spec.plain.is_some() => {
+                let port = self.matters(Field::InPort).then(|| self.get(Field::InPort) as u32);
+                let from = sender(facts, spec, upper, port)?;
+                let to = u32::from(receiver(facts, spec, lower)?);
+                let flow = ordinary(joined(from.with(Field::Ipv4Dst, to), self.fields()));
+                Some(Witness { flow, state: None })
             }
             Table::Track | Table::Turn => {
                 let from =
@@ -166,6 +174,9 @@ impl Point {
                 let to = receiver(facts, spec, upper >> 24 & bits::DESTINATION_MASK)?;
                 let flow = ordinary(from.with(Field::Ipv4Dst, u32::from(to)));
                 Some(Witness { flow, state: Some(ESTABLISHED_REPLY) })
+            }
+            _ if spec.plain.is_some() => {
+                self.permitted(facts, spec).map(|w| Witness { state: None, ..w })
             }
             _ => self.permitted(facts, spec),
         }
@@ -232,6 +243,20 @@ impl Point {
         }
         None
     }
+}
+
+/// A packet to a stream's address, as it crosses cables when its sender is elsewhere.
+fn streamed(spec: &Spec<'_>, flow: Match) -> Match {
+    let exact = |field| flow.exact(field).unwrap_or_default();
+    let group = Ipv4Addr::from(exact(Field::Ipv4Dst) as u32);
+    let arrives = spec.streams.get(&group).is_some_and(|stream| {
+        let of = |(port, home, address, _): &(u32, Mac, Ipv4Addr, u64)| {
+            (u128::from(*port), u128::from(home.to_u64()), u128::from(u32::from(*address)))
+        };
+        let own = (exact(Field::InPort), exact(Field::EthSrc), exact(Field::Ipv4Src));
+        stream.arriving.iter().any(|a| of(a) == own)
+    });
+    if arrives { flow.with(Field::EthDst, STREAM_MAC.to_u64()) } else { flow }
 }
 
 /// `a` with everything that `b` says beyond it.

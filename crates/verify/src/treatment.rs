@@ -2,7 +2,7 @@
 //! written (`set_field`, `load` and `write_metadata` of the same bits are one thing).
 //!
 //! Instructions are executed on a packet whose bits are unknowns; what is left are the bits that were set, those that were
-//! copied from elsewhere, and what was sent where.
+//! copied from elsewhere, what was sent where, and what was left in the action set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -149,6 +149,33 @@ pub struct Tracking {
     pub state: State,
 }
 
+/// What a table does to the action set of a packet (OpenFlow 1.3.5, 5.10). Where it ends in a table into which it comes empty,
+/// it is carried out there and then, and is part of the steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActionSet {
+    /// It was emptied before what follows was written. Never where it comes in empty.
+    pub cleared: bool,
+    /// Fields to be set.
+    pub fields: State,
+    /// The packet is to lose one of its hops.
+    pub hop: bool,
+    /// The port to leave by.
+    pub output: Option<u32>,
+    /// Something this crate has no model of, in the order it was written.
+    pub other: Vec<String>,
+}
+
+impl ActionSet {
+    fn write(&mut self, action: &Action) {
+        match action {
+            Action::Output { port, .. } if *port != port::CONTROLLER => self.output = Some(*port),
+            Action::SetField { field, value, mask: None } => self.fields.set(*field, *value, u128::MAX),
+            Action::DecNwTtl => self.hop = true,
+            other => self.other.push(format!("{other:?}")),
+        }
+    }
+}
+
 /// What happens to a packet in one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Treatment {
@@ -158,6 +185,10 @@ pub struct Treatment {
     pub next: Option<u8>,
     /// What was written meanwhile, as far as anything later reads it.
     pub state: State,
+    /// What became of its action set.
+    pub set: ActionSet,
+    /// It goes nowhere further, and the action set that it came with is carried out, with what was written here.
+    pub leaves: bool,
 }
 
 /// Fields that exist within the switch only.
@@ -292,16 +323,32 @@ impl Run {
     }
 }
 
+impl Run {
+    /// The action set at the end of the way: hops, fields, then the port (OpenFlow 1.3.5, 5.10).
+    fn carry_out(&mut self, set: ActionSet, live: &Live) {
+        self.steps.extend(set.other.into_iter().map(Step::Other));
+        let Some(port) = set.output else { return };
+        if set.hop {
+            self.steps.push(Step::DecTtl);
+        }
+        for (field, written) in set.fields.0 {
+            self.state.set(field, written.value, written.mask);
+        }
+        self.act(&Action::Output { port, max_len: 0 }, live);
+    }
+}
+
 fn translated(nat: &NatAction) -> String {
     nat.to_string()
 }
 
 impl Treatment {
-    /// What these instructions do.
-    pub fn of(instructions: &[Instruction], live: &Live) -> Self {
+    /// What these instructions do. `empty`: packets come into the table with an empty action set.
+    pub fn of(instructions: &[Instruction], live: &Live, empty: bool) -> Self {
         let mut run = Run::default();
         let mut next = None;
-        // The order of execution (OpenFlow 1.3.5, 5.9): meter, apply, write-metadata, goto.
+        let mut set = ActionSet::default();
+        // The order of execution (OpenFlow 1.3.5, 5.9): meter, apply, clear, write, write-metadata, goto.
         for i in instructions {
             if let Instruction::Meter(id) = i {
                 run.steps.push(Step::Meter(*id));
@@ -312,28 +359,43 @@ impl Treatment {
                 list.iter().for_each(|a| run.act(a, live));
             }
         }
+        set.cleared = !empty && instructions.contains(&Instruction::ClearActions);
         for i in instructions {
             match i {
+                Instruction::WriteActions(list) => list.iter().for_each(|a| set.write(a)),
                 Instruction::WriteMetadata { value, mask } => {
                     run.state.set(Field::Metadata, (*value).into(), (*mask).into());
                 }
                 Instruction::GotoTable(table) => next = Some(*table),
-                Instruction::Meter(_) | Instruction::ApplyActions(_) => {}
+                Instruction::Meter(_) | Instruction::ApplyActions(_) | Instruction::ClearActions => {}
                 other => run.steps.push(Step::Other(format!("{other:?}"))),
             }
         }
-        let state = if next.is_some() { run.state.only(|f| live.keeps(f)) } else { State::default() };
-        let mut this = Self { steps: run.steps, next, state };
-        if this.steps.iter().all(|s| matches!(s, Step::Meter(_) | Step::DecTtl)) && this.next.is_none() {
-            // Dropped, whatever happened before.
-            this.steps.clear();
+        let leaves = next.is_none() && !empty && !set.cleared;
+        if next.is_none() && !leaves {
+            run.carry_out(std::mem::take(&mut set), live);
         }
+        let state = if next.is_some() { run.state.only(|f| live.keeps(f)) } else { State::default() };
+        let mut this = Self { steps: run.steps, next, state, set, leaves };
+        this.tidy();
         this
+    }
+
+    /// Writes the same thing in the same way.
+    pub(crate) fn tidy(&mut self) {
+        if self.steps.iter().all(|s| matches!(s, Step::Meter(_) | Step::DecTtl)) && self.next.is_none() && !self.leaves {
+            // Dropped, whatever happened before.
+            self.steps.clear();
+        }
+        // Copies each carry what was written before them: in which order they leave is nobody's concern.
+        for copies in self.steps.chunk_by_mut(|a, b| matches!((a, b), (Step::Output(..), Step::Output(..)))) {
+            copies.sort_unstable();
+        }
     }
 
     /// Nothing happens: the packet ends here unseen.
     pub fn is_drop(&self) -> bool {
-        self.steps.is_empty() && self.next.is_none()
+        self.steps.is_empty() && self.next.is_none() && !self.leaves
     }
 }
 
@@ -399,6 +461,27 @@ impl fmt::Display for Treatment {
                 Step::DecTtl => f.write_str("one hop less")?,
                 Step::Other(what) => write!(f, "{what}")?,
             }
+        }
+        if self.set.cleared {
+            comma(f)?;
+            f.write_str("what was to leave is forgotten")?;
+        }
+        let set = ActionSet { cleared: false, ..self.set.clone() };
+        if set != ActionSet::default() {
+            comma(f)?;
+            f.write_str("to leave at the end")?;
+            if let Some(port) = set.output {
+                write!(f, " out of port {}", value_text(Field::InPort, port.into()))?;
+            }
+            if set.hop {
+                f.write_str(", one hop less")?;
+            }
+            field_text(f, &set.fields)?;
+            set.other.iter().try_for_each(|o| write!(f, ", {o}"))?;
+        }
+        if self.leaves {
+            comma(f)?;
+            f.write_str("leaves as it was located")?;
         }
         if let Some(next) = self.next {
             comma(f)?;

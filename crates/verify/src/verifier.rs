@@ -20,7 +20,7 @@ use crate::facts::Facts;
 use crate::packet::Point;
 use crate::report::{Blame, Finding, Report};
 use crate::space::{Demand, demands};
-use crate::spec::{Case, Plan, Spec};
+use crate::spec::{Case, Plan, Spec, Verdicts};
 use crate::treatment::{Live, Treatment};
 
 /// A part of a table that is proved by itself.
@@ -106,9 +106,11 @@ struct Treatments {
 }
 
 impl Treatments {
-    fn number(&mut self, treatment: &Treatment) -> u32 {
-        if treatment.is_drop() {
-            return NOTHING; // what no row decides is dropped (OpenFlow 1.3.5, 5.4)
+    /// `empty`: packets come into the table with an empty action set. Then what no row decides is dropped (OpenFlow 1.3.5,
+    /// 5.4); otherwise Open vSwitch carries out what was to be done, and others drop.
+    fn number(&mut self, treatment: &Treatment, empty: bool) -> u32 {
+        if treatment.is_drop() && empty {
+            return NOTHING;
         }
         if let Some(n) = self.numbers.get(treatment) {
             return *n;
@@ -119,8 +121,9 @@ impl Treatments {
         n
     }
 
-    fn text(&self, number: u32) -> String {
+    fn text(&self, number: u32, empty: bool) -> String {
         match number {
+            NOTHING if !empty => "no row decides; the switch may drop it or send it".to_owned(),
             NOTHING => Treatment::default().to_string(),
             UNDECIDED => "two rows of one priority disagree; the switch may choose either".to_owned(),
             n => self.list.get((n - UNDECIDED - 1) as usize).map(ToString::to_string).unwrap_or_default(),
@@ -241,6 +244,9 @@ impl Verifier {
             }
         }
         self.plan.update(facts);
+        if spec.plain.is_some() {
+            self.plan.turn_round();
+        }
         report.pairs = self.plan.pairs();
         let mut work = Work {
             facts,
@@ -316,7 +322,7 @@ struct Work<'a> {
     live: &'a Live,
     sorted: &'a Sorted<'a>,
     treatments: Treatments,
-    by_instructions: QuickMap<&'a [Instruction], u32>,
+    by_instructions: QuickMap<(bool, &'a [Instruction]), u32>,
     /// Rows of `permit` that are in no part alone, by the conjunction they serve.
     conjunctions: HashMap<u32, Vec<u32>>,
     /// Conjunctions that a packet of any class may meet.
@@ -384,6 +390,11 @@ impl<'a> Work<'a> {
         out.extend(
             Table::all().filter(|t| !matches!(t, Table::Guard | Table::Locate | Table::Permit)).map(Part::Whole),
         );
+        if self.spec.plain.is_some() {
+            // Nothing leads to the other tables, which the parts before them prove.
+            let used = |t: Table| fseg_pipeline::table::PLAIN.iter().any(|d| d.table == t);
+            out.retain(|p| used(p.table()));
+        }
         out
     }
 
@@ -410,6 +421,17 @@ impl<'a> Work<'a> {
         h.finish()
     }
 
+    /// Whether packets come into a table with an empty action set: on Open vSwitch nothing is ever left in it.
+    fn empty(&self, table: Table) -> bool {
+        self.spec.plain.is_none() || matches!(table, Table::Guard | Table::Onboard | Table::Locate)
+    }
+
+    /// The number of a treatment that is expected.
+    fn expected(&mut self, treatment: &Treatment, table: Table) -> u32 {
+        let empty = self.empty(table);
+        self.treatments.number(&self.spec.fitted(treatment), empty)
+    }
+
     fn rule(&mut self, index: u32, known: &[Demand]) -> Option<Rule> {
         let row = self.sorted.rows.get(index as usize)?;
         let parts = clauses(&row.instructions);
@@ -418,11 +440,12 @@ impl<'a> Work<'a> {
             Some(v) => Role::Met(v.value as u32, v.mask.map_or(u32::MAX, |m| m as u32)),
             None => Role::Decides,
         };
-        let leaf = match self.by_instructions.get(row.instructions.as_slice()) {
+        let empty = Table::from_number(row.table).is_none_or(|t| self.empty(t));
+        let leaf = match self.by_instructions.get(&(empty, row.instructions.as_slice())) {
             Some(n) => *n,
             None => {
-                let n = self.treatments.number(&Treatment::of(&row.instructions, self.live));
-                self.by_instructions.insert(&row.instructions, n);
+                let n = self.treatments.number(&Treatment::of(&row.instructions, self.live, empty), empty);
+                self.by_instructions.insert((empty, &row.instructions), n);
                 n
             }
         };
@@ -472,14 +495,19 @@ impl<'a> Work<'a> {
         let found = d.build(&rules);
         let expected = match part {
             Part::Permit(_, class) => {
-                let verdicts = self.spec.verdicts().map(|t| self.treatments.number(&t));
+                let [pass, observed, denied, dropped] =
+                    self.spec.verdicts().map(|t| self.expected(&t, Table::Permit));
                 let shown = self.spec.answers();
-                let shown = shown.into_iter().map(|(port, from, t)| (port, from, self.treatments.number(&t))).collect();
-                plan.node(d, class, verdicts, shown)
+                let shown = shown.into_iter().map(|(port, from, t)| (port, from, self.expected(&t, Table::Permit)));
+                let verdicts = Verdicts { pass, observed, denied, dropped, shown: shown.collect() };
+                match self.spec.plain {
+                    Some(_) => plan.plain_node(d, class, &verdicts),
+                    None => plan.node(d, class, &verdicts),
+                }
             }
             _ => {
                 let cases = self.cases(part);
-                self.function(&cases, &known, d)
+                self.function(part.table(), &cases, &known, d)
             }
         };
         if found == expected {
@@ -500,8 +528,8 @@ impl<'a> Work<'a> {
             part,
             packet: point.witness(part.table(), self.facts, self.spec),
             inputs: point.to_string(),
-            expected: self.treatments.text(should),
-            found: self.treatments.text(is),
+            expected: self.treatments.text(should, self.empty(part.table())),
+            found: self.treatments.text(is, self.empty(part.table())),
             blamed: Vec::new(),
         };
         self.blame(part, &point, &observed, &mut finding);
@@ -513,10 +541,13 @@ impl<'a> Work<'a> {
     fn followed(&mut self, part: Part, mut found: Node, mut expected: Node, d: &mut Diagrams) -> (Node, Node) {
         let small = [Table::Onboard, Table::Answer, Table::Inspect, Table::Deliver, Table::Emit];
         for table in small.into_iter().filter(|t| *t > part.table()) {
+            if !self.empty(table) {
+                continue;
+            }
             let goes = Treatment { next: Some(table.number()), ..Treatment::default() };
-            let goes = self.treatments.number(&goes);
+            let goes = self.treatments.number(&goes, true);
             let cases = self.spec.small(table);
-            let then = self.function(&cases, &part.known(), d);
+            let then = self.function(table, &cases, &part.known(), d);
             found = d.otherwise(found, goes, then);
             expected = d.otherwise(expected, goes, then);
         }
@@ -524,12 +555,12 @@ impl<'a> Work<'a> {
     }
 
     /// The function of cases of which the first that fits counts.
-    fn function(&mut self, cases: &[Case], known: &[Demand], d: &mut Diagrams) -> Node {
+    fn function(&mut self, table: Table, cases: &[Case], known: &[Demand], d: &mut Diagrams) -> Node {
         let count = cases.len() as u32;
         let rules: Vec<Rule> = (0..count)
             .zip(cases)
             .filter_map(|(i, c)| {
-                let leaf = self.treatments.number(&c.treatment);
+                let leaf = self.expected(&c.treatment, table);
                 Rule::new(count - i, demands(&c.matches), leaf).within(known)
             })
             .collect();

@@ -5,8 +5,9 @@ mod site;
 use fseg_model::WatchLevel;
 use fseg_openflow::{Field, FlowStats};
 use fseg_pipeline::Owner;
+use fseg_pipeline::profile::Capabilities;
 use fseg_verify::{Report, Verifier};
-use site::{NODE, SW1, SW2, Site, all_held, office, office_with};
+use site::{NODE, SW1, SW2, Site, TELEVISION, all_held, office, office_with, office_with_streams};
 
 fn verify(site: &Site, dpid: fseg_model::Dpid, rows: &[FlowStats]) -> Report {
     Verifier::new().verify(&site.facts, dpid, rows, Some(&site.desired(dpid)))
@@ -27,6 +28,96 @@ fn what_the_pipeline_makes_is_proved() {
             assert_eq!(again.remembered, again.parts, "nothing changed, so nothing is proved again");
         }
     }
+}
+
+#[test]
+fn switches_without_extensions_are_proved() {
+    use fseg_openflow::Instruction;
+    let poor = Capabilities { meters: false, ..Capabilities::default() };
+    for can in [Capabilities::default(), poor] {
+        for more in ["", "mode: observe\n", "observe: [sales, team3]\n"] {
+            let site = office_with(more).plain(&[SW1, SW2], &can);
+            for dpid in [SW1, SW2] {
+                let desired = site.desired(dpid);
+                let rows = all_held(&desired);
+                assert!(rows.iter().any(|r| r.instructions.iter().any(|i| matches!(i, Instruction::WriteActions(_)))));
+                let mut verifier = Verifier::new();
+                let report = verifier.verify(&site.facts, dpid, &rows, Some(&desired));
+                assert!(report.is_proved(), "{more} {dpid}: {:#?}", report.findings);
+                assert!(report.extra.is_empty());
+                let again = verifier.verify(&site.facts, dpid, &rows, Some(&desired));
+                assert_eq!(again.remembered, again.parts, "nothing changed, so nothing is proved again");
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_are_proved() {
+    for plain in [false, true] {
+        let mut site = office_with_streams();
+        if plain {
+            site = site.plain(&[SW1, SW2], &Capabilities::default());
+        }
+        for dpid in [NODE, SW1, SW2] {
+            let desired = site.desired(dpid);
+            let copied = desired.iter().filter(|r| matches!(r.owner, Owner::Stream(_))).count();
+            assert!(copied > 0 || dpid == NODE, "{dpid}");
+            let report = verify(&site, dpid, &all_held(&desired));
+            assert!(report.is_proved(), "{plain} {dpid}: {:#?}", report.findings);
+        }
+    }
+}
+
+#[test]
+fn a_stream_to_somebody_who_did_not_join_or_may_not_is_found() {
+    let site = office_with_streams();
+    let rows = all_held(&site.desired(SW1));
+    type Other = fn(&mut Site);
+    let others: [(&str, Other); 5] = [
+        ("a receiver left", |s| drop(s.facts.joined.get_mut(&TELEVISION).unwrap().remove(&fseg_model::EndpointId(1)))),
+        ("a receiver lost its groups", |s| s.facts.endpoints[0].class = s.facts.endpoints[1].class),
+        ("a sender lost its groups", |s| s.facts.endpoints[1].class = s.facts.endpoints[0].class),
+        ("a receiver is elsewhere", |s| s.facts.endpoints[0].location.port = fseg_model::PortNo(3)),
+        ("everybody left", |s| s.facts.joined.clear()),
+    ];
+    for (what, change) in others {
+        let mut site = office_with_streams();
+        let mut verifier = Verifier::new();
+        assert!(verifier.verify(&site.facts, SW1, &rows, None).is_proved());
+        change(&mut site);
+        let report = verifier.verify(&site.facts, SW1, &rows, None);
+        let located = |f: &&fseg_verify::Finding| f.part == fseg_verify::Part::Locate(Some(u32::from(TELEVISION) >> 8));
+        let finding = report.findings.iter().find(located).unwrap_or_else(|| panic!("{what}: {:#?}", report.findings));
+        let after = all_held(&site.desired(SW1));
+        let report = verifier.verify(&site.facts, SW1, &after, None);
+        assert!(report.is_proved(), "{what}: {:#?}", report.findings);
+        // Sent by somebody who is there, where anybody may send at all.
+        let packet = finding.packet.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(packet.contains("nw_dst=239.10.1.1"), "{what}: {finding:#?}");
+    }
+}
+
+#[test]
+fn an_exit_without_its_next_hop_denies_and_no_shorter_prefix_takes_over() {
+    let mut site = office();
+    let node = site.facts.fabric.switches.get_mut(&NODE).unwrap();
+    node.ports[2].exit.as_mut().unwrap().gateway_mac = None;
+    let rows = all_held(&site.desired(NODE));
+    let report = verify(&site, NODE, &rows);
+    assert!(report.is_proved(), "{:#?}", report.findings);
+    // Without the rows that deny, the Internet's exit would get it.
+    let mut fewer = rows;
+    fewer.retain(|r| {
+        !(r.table == 3
+            && r.priority > 124
+            && matches!(r.matches.get(Field::Ipv4Dst), Some(v) if v.value >> 8 == 0xc0a832))
+    });
+    let report = verify(&site, NODE, &fewer);
+    assert!(!report.is_proved());
+    assert!(
+        report.findings[0].found.contains("on to track") && report.findings[0].expected.contains("shown to the node")
+    );
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Compiled {
 }
 
 impl Controller {
-    fn facts_of(&self, permit: &Permit, number: u32, index: &Index<'_>) -> PermitFacts {
+    fn facts_of(&self, permit: &Permit, number: u32, index: &Index<'_>, trials: &BTreeMap<u32, u16>) -> PermitFacts {
         let holds = permit.in_force(self.now.wall);
         PermitFacts {
             number,
@@ -93,7 +93,7 @@ impl Controller {
             from: if holds { index.classes_of(&permit.from) } else { vec![] },
             to: if holds { index.classes_of(&permit.to) } else { vec![] },
             terms: permit.terms.clone(),
-            on_trial: permit.mode == Mode::Observe,
+            trial: trials.get(&number).copied(),
         }
     }
 
@@ -141,14 +141,21 @@ impl Controller {
         // What each permit was made of; those that are made of the same keep their rows.
         let old: HashMap<&Name, &Permit> = self.policy.permits.iter().map(|p| (&p.id, p)).collect();
         let mut permits = Vec::new();
+        let mut numbers: HashMap<&Name, u32> = HashMap::new();
         for permit in &policy.permits {
             let number = self.permit_numbers.get(&permit.id).copied().unwrap_or_else(|| {
                 new_numbers.push((permit.id.clone(), next));
                 next += 1;
                 next - 1
             });
-            let facts = self.facts_of(permit, number, &after);
-            if old.get(&permit.id).is_none_or(|p| self.facts_of(p, number, &before) != facts) {
+            numbers.insert(&permit.id, number);
+        }
+        let trials = crate::rules::trials(policy, |id| numbers.get(id).copied());
+        for permit in &policy.permits {
+            let Some(number) = numbers.get(&permit.id).copied() else { continue };
+            let facts = self.facts_of(permit, number, &after, &trials);
+            let was = |p: &&Permit| self.facts_of(p, number, &before, &self.trial_places);
+            if old.get(&permit.id).map(was).is_none_or(|was| was != facts) {
                 permits.push(facts);
             }
         }

@@ -51,22 +51,20 @@ fn full_rows(fabric: &Fabric, switch: &SwitchFacts, owner: Owner, externals: &[E
             }
             fabric.way(switch.dpid, place.switch).map(|(port, mac)| send_by(port, switch.fabric_mac(), mac))
         };
-        // Without a known next hop there is no row: the packet is denied and logged rather than sent nowhere.
-        if let Some(actions) = way {
-            rows.add(
-                Table::Locate,
-                locate::PREFIX + len,
-                prefix(ip(), Field::Ipv4Dst, net.network(), net.prefix_len()),
-                vec![
-                    Instruction::ApplyActions(actions),
-                    Instruction::WriteMetadata {
-                        value: bits::destination(WatchLevel::Log, external.class),
-                        mask: bits::DESTINATION_MASK,
-                    },
-                    Instruction::GotoTable(Table::Track.number()),
-                ],
-            );
-        }
+        // A way that leads nowhere yet denies: a shorter prefix may lead elsewhere.
+        let instructions = match way {
+            Some(actions) => vec![
+                Instruction::ApplyActions(actions),
+                Instruction::WriteMetadata {
+                    value: bits::destination(WatchLevel::Log, external.class),
+                    mask: bits::DESTINATION_MASK,
+                },
+                Instruction::GotoTable(Table::Track.number()),
+            ],
+            None => metered(meter::DENIED.id, FULL),
+        };
+        let to = prefix(ip(), Field::Ipv4Dst, net.network(), net.prefix_len());
+        rows.add(Table::Locate, locate::PREFIX + len, to, instructions);
     }
     rows.done()
 }

@@ -12,7 +12,7 @@ pub use endpoint::{endpoint_rows, spoof_rows};
 pub use external::{exit_rows, external_rows, learned_rows};
 pub use multicast::{ShownFacts, StreamFacts, StreamReceiver, StreamSender, shown_rows, stream_rows};
 pub use observe::{ObserveFacts, observe_rows};
-pub use permit::{PermitShape, permit_rows, permit_rows_on, shape};
+pub use permit::{MOST_TRIALS, PermitShape, permit_rows, permit_rows_on, shape, trial_places};
 pub use plain::MOST_ROWS;
 pub use system::system_rows;
 

@@ -4,6 +4,8 @@
 //! the same pair have two rows with two counters, and conjunctions of different permits never mix (ovs-fields(7),
 //! "Conjunctive Match Fields").
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use fseg_model::{PortRange, ServiceTerm};
 use fseg_openflow::{Action, Field, Instruction, Match};
 
@@ -61,12 +63,31 @@ pub fn permit_rows_on(switch: &SwitchFacts, permit: &PermitFacts) -> Result<Vec<
     })
 }
 
+/// The most permits that may be on trial at a time: each has a priority of its own, and they stand below all others.
+pub const MOST_TRIALS: u16 = 900;
+
+/// A place of its own for each permit on trial, by number. The same numbers have the same places wherever they are asked
+/// for; a permit's place changes only when one with a smaller number, [`MOST_TRIALS`] or a multiple of it away, comes or
+/// goes. Beyond [`MOST_TRIALS`] there is no place: the policy language refuses more.
+pub fn trial_places(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<u32, u16> {
+    let numbers: BTreeSet<u32> = numbers.into_iter().collect();
+    let mut taken = BTreeSet::new();
+    let mut out = BTreeMap::new();
+    for number in numbers.into_iter().take(MOST_TRIALS.into()) {
+        let own = (number % u32::from(MOST_TRIALS)) as u16;
+        if let Some(place) = (own..MOST_TRIALS).chain(0..own).find(|place| taken.insert(*place)) {
+            out.insert(number, place);
+        }
+    }
+    out
+}
+
 /// Above what is only observed; permits on trial stand below all others, so that they count, and show to the node, only what
 /// no other permit allows.
 pub(crate) fn priority(permit: &PermitFacts) -> u16 {
-    match permit.on_trial {
-        true => 100 + (permit.number % 900) as u16,
-        false => 1_000 + (permit.number % 64_000) as u16,
+    match permit.trial {
+        Some(place) => 100 + place % MOST_TRIALS,
+        None => 1_000 + (permit.number % 64_000) as u16,
     }
 }
 
@@ -80,8 +101,13 @@ pub fn permit_rows(permit: &PermitFacts) -> Vec<Row> {
     let priority = priority(permit);
     let from: Vec<_> = permit.from.iter().map(|c| u64::from(permit.slice.0) << 48 | u64::from(c.get()) << 24).collect();
     let to: Vec<_> = permit.to.iter().map(|c| u64::from(c.get())).collect();
-    let pass =
-        || if permit.on_trial { super::observe::pass() } else { vec![Instruction::GotoTable(Table::Inspect.number())] };
+    let pass = || {
+        if permit.trial.is_some() {
+            super::observe::pass()
+        } else {
+            vec![Instruction::GotoTable(Table::Inspect.number())]
+        }
+    };
     match shape(permit) {
         PermitShape::Product(_) => {
             for &f in &from {
@@ -153,7 +179,7 @@ mod tests {
             from: classes(from),
             to: classes(to),
             terms: terms.iter().map(|t| t.parse().unwrap()).collect(),
-            on_trial: false,
+            trial: None,
         }
     }
 
@@ -169,6 +195,16 @@ mod tests {
         let p = PermitFacts { number: 0, ..permit(40, 30, &["tcp/80"]) };
         assert!(matches!(shape(&p), PermitShape::Product(2400)));
         assert!(permit_rows(&p).iter().all(|r| r.key.matches.get(Field::ConjId).is_none()));
+    }
+
+    #[test]
+    fn every_permit_on_trial_has_a_place_of_its_own() {
+        let places = trial_places([5, 905, 6, 1805, 899, 1799]);
+        assert_eq!(places, [(5, 5), (6, 6), (899, 899), (905, 7), (1799, 0), (1805, 8)].into());
+        let all = trial_places((0..2_000).map(|n| n * 450));
+        assert_eq!(all.len(), usize::from(MOST_TRIALS));
+        assert_eq!(all.values().collect::<BTreeSet<_>>().len(), all.len());
+        assert!(all.values().all(|place| *place < MOST_TRIALS));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use fseg_model::{
 };
 use fseg_openflow::Field;
 use fseg_pipeline::fabric::ROUTER_MAC;
-use fseg_pipeline::rows::{endpoint_rows, exit_rows, external_rows, permit_rows_on, spoof_rows, system_rows};
+use fseg_pipeline::rows::{endpoint_rows, exit_rows, external_rows, permit_rows_on, spoof_rows, system_rows, trial_places};
 use fseg_pipeline::{
     Capabilities, Delta, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts,
     Profile, Row, SwitchFacts, SwitchRole,
@@ -140,12 +140,19 @@ pub(crate) struct Site {
     pub(crate) net: Network,
     pub(crate) desired: BTreeMap<Dpid, Desired>,
     classes: BTreeMap<MemberSet, ClassId>,
+    /// How far apart the numbers of two permits are.
+    apart: u32,
 }
 
 impl Site {
     /// A site with these hosts, all admitted but the strangers, and a policy in force.
     pub(crate) fn new(hosts: Vec<Host>, text: &str) -> Self {
-        Self::with(fabric(), hosts, text)
+        Self::with(fabric(), hosts, text, 1)
+    }
+
+    /// The same, permits having numbers that are so far apart.
+    pub(crate) fn with_numbers_apart(hosts: Vec<Host>, text: &str, apart: u32) -> Self {
+        Self::with(fabric(), hosts, text, apart)
     }
 
     /// The same with these access switches speaking OpenFlow 1.3 only.
@@ -154,10 +161,10 @@ impl Site {
         for (dpid, can) in switches {
             fabric.switches.get_mut(dpid).unwrap().profile = Profile::OpenFlow13(can.clone());
         }
-        Self::with(fabric, hosts, text)
+        Self::with(fabric, hosts, text, 1)
     }
 
-    fn with(fabric: Fabric, hosts: Vec<Host>, text: &str) -> Self {
+    fn with(fabric: Fabric, hosts: Vec<Host>, text: &str, apart: u32) -> Self {
         let mut net = Network::default();
         for switch in fabric.switches.values() {
             net.add(FakeSwitch::new(switch.dpid, switch.ports.iter().map(|p| p.number)));
@@ -165,7 +172,7 @@ impl Site {
         net.cable(at(SW1, UP.0), at(NODE, 1));
         net.cable(at(SW2, UP.0), at(NODE, 2));
         let desired = fabric.switches.keys().map(|d| (*d, Desired::new())).collect();
-        let mut site = Self { fabric, policy: Policy::empty(), hosts, net, desired, classes: BTreeMap::new() };
+        let mut site = Self { fabric, policy: Policy::empty(), hosts, net, desired, classes: BTreeMap::new(), apart };
         for dpid in [NODE, SW1, SW2] {
             let switch = site.fabric.switch(dpid).unwrap().clone();
             for (owner, rows) in system_rows(&site.fabric, &switch).into_iter().chain(exit_rows(&site.fabric, &switch))
@@ -199,8 +206,8 @@ impl Site {
     /// Puts a policy in force.
     pub(crate) fn apply(&mut self, text: &str) {
         let next = policy(text);
-        for n in 1..=self.policy.permits.len().max(next.permits.len()) {
-            self.on_all(Owner::Permit(n as u32), |_, _| vec![]);
+        for n in 0..self.policy.permits.len().max(next.permits.len()) {
+            self.on_all(Owner::Permit(self.number(n)), |_, _| vec![]);
         }
         let before: Vec<ClassId> = self.classes.values().copied().collect();
         self.policy = next;
@@ -227,9 +234,20 @@ impl Site {
 
     pub(crate) fn refresh_permits(&mut self) {
         for (n, permit) in self.policy.permits.clone().iter().enumerate() {
-            let facts = self.permit_facts(n as u32 + 1, permit);
-            self.on_all(Owner::Permit(n as u32 + 1), |_, s| permit_rows_on(s, &facts).unwrap());
+            let number = self.number(n);
+            let facts = self.permit_facts(number, permit);
+            self.on_all(Owner::Permit(number), |_, s| permit_rows_on(s, &facts).unwrap());
         }
+    }
+
+    /// The number of the permit at this position.
+    fn number(&self, n: usize) -> u32 {
+        n as u32 * self.apart + 1
+    }
+
+    fn trial_places(&self) -> BTreeMap<u32, u16> {
+        let on_trial = |n: &usize| self.policy.permits[*n].mode == fseg_policy::Mode::Observe;
+        trial_places((0..self.policy.permits.len()).filter(on_trial).map(|n| self.number(n)))
     }
 
     pub(crate) fn permit_facts(&self, number: u32, permit: &fseg_policy::Permit) -> PermitFacts {
@@ -243,7 +261,7 @@ impl Site {
             from,
             to,
             terms: permit.terms.clone(),
-            on_trial: permit.mode == fseg_policy::Mode::Observe,
+            trial: self.trial_places().get(&number).copied(),
         }
     }
 

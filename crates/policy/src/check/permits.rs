@@ -9,6 +9,9 @@ use super::names::{Known, Reference, twice};
 use super::{MAX_ENTRIES, services};
 use crate::{Mode, Permit, parse_expiry, parse_start};
 
+/// The most permits on trial: each takes a priority of its own in the switches (`fseg_pipeline::rows::MOST_TRIALS`).
+const MOST_TRIALS: usize = 900;
+
 pub(super) fn read(section: Value<'_>, known: &Known<'_>) -> Option<Vec<Permit>> {
     let items = section.as_list()?;
     if items.len() > MAX_ENTRIES {
@@ -16,7 +19,18 @@ pub(super) fn read(section: Value<'_>, known: &Known<'_>) -> Option<Vec<Permit>>
         return None;
     }
     let mut seen: BTreeMap<Name, Span> = BTreeMap::new();
-    Some(items.into_iter().filter_map(|item| permit(item, known, &mut seen)).collect())
+    let permits: Vec<Permit> = items.into_iter().filter_map(|item| permit(item, known, &mut seen)).collect();
+    let mut on_trial = permits.iter().filter(|p| p.mode == Mode::Observe);
+    if let Some(beyond) = on_trial.nth(MOST_TRIALS) {
+        let message =
+            format!("permit `{}` is one too many on trial; at most {MOST_TRIALS} may have `mode: observe`", beyond.id);
+        section.reader().error_with_help(
+            beyond.span,
+            message,
+            "enforce some of them, or observe a whole group instead",
+        );
+    }
+    Some(permits)
 }
 
 fn permit(item: Value<'_>, known: &Known<'_>, seen: &mut BTreeMap<Name, Span>) -> Option<Permit> {

@@ -65,6 +65,9 @@ impl Spec<'_> {
 
     /// A question becomes the answer "it is the virtual router", and goes back.
     pub(crate) fn answer(&self) -> Vec<Case> {
+        if self.plain.is_some() {
+            return self.plain_answer();
+        }
         let whole = Subfield::whole;
         let mut state = State::default();
         let came = State::default();
@@ -81,8 +84,7 @@ impl Spec<'_> {
             state.set(field, ROUTER_MAC.to_u64().into(), u128::MAX);
         }
         state.set(Field::ArpOp, 2, u128::MAX);
-        let answered =
-            Treatment { steps: vec![Step::Output(port::IN_PORT, state)], next: None, state: State::default() };
+        let answered = Treatment { steps: vec![Step::Output(port::IN_PORT, state)], ..Treatment::default() };
         vec![case(arp().with(Field::ArpOp, 1_u16), answered), case(Match::new(), dropped())]
     }
 

@@ -6,13 +6,14 @@ use fseg_model::Mac;
 use fseg_openflow::{Action, ControllerAction, CtAction, Field, NatAction, NatKind, Subfield};
 use fseg_pipeline::Table;
 
-use crate::treatment::{Bit, Live, State, Step, Tracking, Treatment};
+use crate::treatment::{ActionSet, Bit, Live, State, Step, Tracking, Treatment};
 
 /// A treatment under construction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Does {
     steps: Vec<Step>,
     state: State,
+    set: ActionSet,
 }
 
 const WHOLE: u16 = 0xffff;
@@ -116,13 +117,43 @@ impl Does {
         self
     }
 
+    /// To be set when the packet leaves.
+    pub(crate) fn leaving_with(mut self, field: Field, value: impl Into<u128>) -> Self {
+        self.set.fields.set(field, value.into(), u128::MAX);
+        self
+    }
+
+    /// To lose a hop when it leaves.
+    pub(crate) fn leaving_older(mut self) -> Self {
+        self.set.hop = true;
+        self
+    }
+
+    /// The port to leave by, at the end of its way.
+    pub(crate) fn leaving_by(mut self, port: u32) -> Self {
+        self.set.output = Some(port);
+        self
+    }
+
+    /// It goes no further, and nothing leaves but what was sent.
     pub(crate) fn ends(self) -> Treatment {
-        Treatment { steps: self.steps, next: None, state: State::default() }
+        Treatment { steps: self.steps, ..Treatment::default() }
+    }
+
+    /// It goes no further, and leaves as it was told before.
+    pub(crate) fn leaves(self) -> Treatment {
+        Treatment { steps: self.steps, set: self.set, leaves: true, ..Treatment::default() }
     }
 
     pub(crate) fn goto(mut self, table: Table, live: &Live) -> Treatment {
         live.filter(&mut self.state);
-        Treatment { steps: self.steps, next: Some(table.number()), state: self.state }
+        Treatment {
+            steps: self.steps,
+            next: Some(table.number()),
+            state: self.state,
+            set: self.set,
+            leaves: false,
+        }
     }
 }
 

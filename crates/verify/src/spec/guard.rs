@@ -92,7 +92,7 @@ impl<'a> Spec<'a> {
             };
             for a in who.addresses.iter().filter_map(v4) {
                 out.push(case(ip().with(Field::Ipv4Src, u32::from(a)), named.clone()));
-                out.push(case(resolution(who.mac, a), Does::new().goto(Table::Answer, self.live)));
+                out.push(case(resolution(who.mac, a), self.asks(who.mac, a)));
             }
         }
         if let Some(who) = own.first() {
@@ -121,6 +121,7 @@ impl<'a> Spec<'a> {
                 out.push(case(tcp_from(for_me(), asked), portal));
             }
         }
+        self.streams_arriving(port.number, mac, out);
         let home = mac.map(Mac::from_u64);
         for who in home.and_then(|m| self.elsewhere.get(&m)).into_iter().flatten() {
             let next = if who.class == ClassId::STRANGER { Table::Onboard } else { Table::Locate };

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use fseg_model::{PortNo, WatchLevel};
+use fseg_model::{Dpid, Mac, PortNo, WatchLevel};
 use fseg_openflow::{Field, Match};
 use fseg_pipeline::fabric::ROUTER_MAC;
 use fseg_pipeline::{EndpointFacts, NatMode, SwitchRole, Table, bits, meter};
@@ -21,6 +21,7 @@ impl Spec<'_> {
         let touches = |net: &Ipv4Net| block.is_none_or(|b| b.contains(net) || net.contains(&b));
         let mut out = Vec::new();
         self.shown_here(&touches, &mut out);
+        self.streams_copied(&touches, &mut out);
         for net in NEVER.iter().filter_map(|n| n.parse::<Ipv4Net>().ok()).filter(touches) {
             out.push(case(within(ip(), Field::Ipv4Dst, net), dropped()));
         }
@@ -32,7 +33,7 @@ impl Spec<'_> {
         }
         if let Some(block) = block {
             for (address, who) in self.by_address.range(block.network()..=block.broadcast()) {
-                out.extend(self.to_endpoint(*address, who));
+                out.extend(self.to_endpoint(*address, who).into_iter().flatten());
             }
         }
         if self.facts.shown.wake {
@@ -51,8 +52,9 @@ impl Spec<'_> {
         }
         for o in self.outside.iter().filter(|o| touches(&o.net)) {
             // A way that does not lead anywhere yet denies; it does not fall through to a shorter prefix.
-            let treatment = self.to_outside(o).unwrap_or_else(|| denied.clone());
-            prefixes.push((o.net.prefix_len(), case(within(ip(), Field::Ipv4Dst, o.net), treatment)));
+            let to = within(ip(), Field::Ipv4Dst, o.net);
+            let cases = self.to_outside(o, &to).unwrap_or_else(|| vec![case(to, denied.clone())]);
+            prefixes.extend(cases.into_iter().map(|c| (o.net.prefix_len(), c)));
         }
         prefixes.sort_by_key(|(len, _)| std::cmp::Reverse(*len));
         out.extend(prefixes.into_iter().map(|(_, c)| c));
@@ -88,40 +90,58 @@ impl Spec<'_> {
     /// Past `permit`: the node's services are everybody's.
     fn to_node(&self) -> Option<Treatment> {
         let local = self.service_port().filter(|_| self.switch.role == SwitchRole::Node);
-        let does = match local {
-            Some(port) => Does::new().macs(ROUTER_MAC, port.mac?).set(bits::OUT_PORT, port.number.0),
+        let (port, macs) = match local {
+            Some(port) => (port.number, (ROUTER_MAC, port.mac?)),
             None => {
                 let (port, mac) = self.facts.fabric.way(self.switch.dpid, self.facts.fabric.node)?;
-                Does::new().macs(self.switch.fabric_mac(), mac).set(bits::OUT_PORT, port.0)
+                (port, (self.switch.fabric_mac(), mac))
             }
         };
-        Some(does.goto(Table::Emit, self.live))
+        let does = Does::new().macs(macs.0, macs.1);
+        if self.plain.is_some() {
+            return Some(does.out(port.0).ends());
+        }
+        Some(does.set(bits::OUT_PORT, port.0).goto(Table::Emit, self.live))
     }
 
-    fn to_endpoint(&self, address: Ipv4Addr, who: &EndpointFacts) -> Option<Case> {
-        let does = if who.location.switch == self.switch.dpid {
-            Does::new().macs(ROUTER_MAC, who.mac).set(bits::OUT_PORT, who.location.port.0)
+    /// The port to another switch, and the MAC addresses of a frame to it.
+    fn cable(&self, to: Dpid) -> Option<(PortNo, (Mac, Mac))> {
+        let (port, mac) = self.facts.fabric.way(self.switch.dpid, to)?;
+        Some((port, (self.switch.fabric_mac(), mac)))
+    }
+
+    fn to_endpoint(&self, address: Ipv4Addr, who: &EndpointFacts) -> Option<Vec<Case>> {
+        let (port, macs) = if who.location.switch == self.switch.dpid {
+            (who.location.port, (ROUTER_MAC, who.mac))
         } else {
-            let (port, mac) = self.facts.fabric.way(self.switch.dpid, who.location.switch)?;
-            Does::new().macs(self.switch.fabric_mac(), mac).set(bits::OUT_PORT, port.0)
+            self.cable(who.location.switch)?
         };
+        let to = ip().with(Field::Ipv4Dst, u32::from(address));
         let class = bits::destination(who.watch, who.class);
-        let treatment = does.set_bits(Field::Metadata, class, bits::DESTINATION_MASK).goto(Table::Track, self.live);
-        Some(case(ip().with(Field::Ipv4Dst, u32::from(address)), treatment))
+        if self.plain.is_some() {
+            return Some(self.plain_way(&to, port, macs, class, false));
+        }
+        let does = Does::new().macs(macs.0, macs.1).set(bits::OUT_PORT, port.0);
+        let does = does.set_bits(Field::Metadata, class, bits::DESTINATION_MASK);
+        Some(vec![case(to, does.goto(Table::Track, self.live))])
     }
 
-    fn to_outside(&self, o: &Outside<'_>) -> Option<Treatment> {
-        let does = if o.home.dpid == self.switch.dpid {
-            let mut does = Does::new().macs(ROUTER_MAC, o.exit.gateway_mac?).set(bits::OUT_PORT, o.port.0).hop();
+    fn to_outside(&self, o: &Outside<'_>, to: &Match) -> Option<Vec<Case>> {
+        let leaves = o.home.dpid == self.switch.dpid;
+        let (port, macs) =
+            if leaves { (o.port, (ROUTER_MAC, o.exit.gateway_mac?)) } else { self.cable(o.home.dpid)? };
+        let class = bits::destination(WatchLevel::Log, o.facts.class);
+        if self.plain.is_some() {
+            return Some(self.plain_way(to, port, macs, class, leaves));
+        }
+        let mut does = Does::new().macs(macs.0, macs.1).set(bits::OUT_PORT, port.0);
+        if leaves {
+            does = does.hop();
             if o.exit.mode == NatMode::Nat {
                 does = does.set(bits::EXIT, o.exit.number);
             }
-            does
-        } else {
-            let (port, mac) = self.facts.fabric.way(self.switch.dpid, o.home.dpid)?;
-            Does::new().macs(self.switch.fabric_mac(), mac).set(bits::OUT_PORT, port.0)
-        };
-        let class = bits::destination(WatchLevel::Log, o.facts.class);
-        Some(does.set_bits(Field::Metadata, class, bits::DESTINATION_MASK).goto(Table::Track, self.live))
+        }
+        let does = does.set_bits(Field::Metadata, class, bits::DESTINATION_MASK);
+        Some(vec![case(to.clone(), does.goto(Table::Track, self.live))])
     }
 }

@@ -9,16 +9,20 @@ mod does;
 mod guard;
 mod locate;
 mod permit;
+mod plain;
+mod stream;
 mod tail;
 mod turn;
 
-pub use permit::Plan;
+pub use permit::{Plan, Verdicts};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
 use fseg_model::{ClassId, Dpid, Mac, PortKind, PortNo};
 use fseg_openflow::{Field, Match};
+use fseg_pipeline::profile::Capabilities;
 use fseg_pipeline::{EndpointFacts, Exit, ExternalFacts, PortFacts, SwitchFacts, Table, bits};
 use ipnet::{IpNet, Ipv4Net};
 
@@ -99,6 +103,10 @@ pub struct Spec<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) switch: &'a SwitchFacts,
     pub(crate) live: &'a Live,
+    /// What the switch can do, where it has no extensions.
+    pub(crate) plain: Option<&'a Capabilities>,
+    /// Streams with receivers, by address.
+    pub(crate) streams: BTreeMap<Ipv4Addr, stream::Stream>,
     /// Endpoints attached here, by port and MAC address.
     pub(crate) here: HashMap<(u32, Mac), Vec<&'a EndpointFacts>>,
     /// Endpoints attached elsewhere, by the fabric MAC address of their switch.
@@ -119,6 +127,8 @@ impl<'a> Spec<'a> {
             facts,
             switch,
             live,
+            plain: switch.profile.plain(),
+            streams: Self::streams_of(facts, switch),
             here: HashMap::new(),
             elsewhere: HashMap::new(),
             outside: Vec::new(),
@@ -166,6 +176,7 @@ impl<'a> Spec<'a> {
             Table::Answer => self.answer(),
             Table::Track => self.track(),
             Table::Turn => self.turn(),
+            Table::Inspect if self.plain.is_some() => self.plain_inspect(),
             Table::Inspect => self.inspect(),
             Table::Deliver => self.deliver(),
             Table::Emit => self.emit(),
@@ -211,6 +222,7 @@ impl<'a> Spec<'a> {
         let long = self.outside.iter().map(|o| &o.net).chain(&self.inner).filter(|n| n.prefix_len() > 24);
         out.extend(long.map(|n| u32::from(n.network()) >> 8));
         out.insert(self.router() >> 8);
+        out.extend(self.streams.keys().map(|a| u32::from(*a) >> 8));
         out
     }
 
@@ -220,11 +232,15 @@ impl<'a> Spec<'a> {
         let mut out: BTreeSet<_> = self.facts.endpoints.iter().map(|e| (e.slice, e.class)).collect();
         out.extend(self.outside.iter().map(|o| (o.facts.slice, o.facts.class)));
         out.retain(|(_, class)| !own.contains(class));
+        if self.plain.is_some() {
+            // There is no `track` for them to leave at.
+            out.extend([ClassId::NODE, ClassId::PORTAL].map(|class| (fseg_model::SliceId::DEFAULT, class)));
+        }
         out
     }
 
     /// What changes when the facts of a part change.
-    pub(crate) fn digest(&self, part: crate::Part, h: &mut impl std::hash::Hasher) {
+    pub(crate) fn digest(&self, part: crate::Part, h: &mut impl Hasher) {
         let none = Vec::new();
         match part {
             crate::Part::Guard(Some(port), Some(mac)) => {
@@ -236,9 +252,13 @@ impl<'a> Spec<'a> {
                     for who in self.elsewhere.get(&mac).unwrap_or(&none) {
                         digest_endpoint(who, h);
                     }
+                    self.streams.hash(h);
                 }
             }
+            crate::Part::Locate(None) => self.streams.hash(h),
+            crate::Part::Whole(Table::Answer) if self.plain.is_some() => self.by_address.keys().for_each(|a| a.hash(h)),
             crate::Part::Locate(Some(block)) => {
+                self.streams.iter().filter(|(a, _)| u32::from(**a) >> 8 == block).for_each(|s| s.hash(h));
                 let range = Ipv4Addr::from(block << 8)..=Ipv4Addr::from(block << 8 | 0xff);
                 for (address, who) in self.by_address.range(range) {
                     h.write_u32(u32::from(*address));
@@ -250,7 +270,7 @@ impl<'a> Spec<'a> {
     }
 }
 
-fn digest_endpoint(who: &EndpointFacts, h: &mut impl std::hash::Hasher) {
+fn digest_endpoint(who: &EndpointFacts, h: &mut impl Hasher) {
     h.write_u64(who.mac.to_u64());
     h.write_u64(who.location.switch.0);
     h.write_u32(who.location.port.0);

@@ -10,7 +10,8 @@ use fseg_pipeline::{Table, bits, meter};
 use fseg_policy::{Mode, Policy};
 
 use super::Spec;
-use super::does::Does;
+use super::does::{Does, dropped};
+use super::plain::{Asked, above_permits};
 use crate::diagram::{Diagrams, Node, Quick, leaf};
 use crate::facts::Facts;
 use crate::treatment::Treatment;
@@ -72,6 +73,24 @@ pub struct Plan {
     /// For each source class: its targets with the number of what it may use of them.
     by_source: BTreeMap<ClassId, Vec<(ClassId, u32)>>,
     digests: BTreeMap<ClassId, u64>,
+    /// The same the other way round, for switches that know answers by their port: for each class, those who may use
+    /// something of it.
+    by_target: BTreeMap<ClassId, Vec<(ClassId, u32)>>,
+}
+
+/// What becomes of packets, as numbers.
+#[derive(Debug, Clone)]
+pub struct Verdicts {
+    /// They are permitted.
+    pub pass: u32,
+    /// They pass, and are only observed.
+    pub observed: u32,
+    /// They are denied, and the node is shown some.
+    pub denied: u32,
+    /// They are dropped unseen.
+    pub dropped: u32,
+    /// By port and UDP source port: what is shown to the node before it is denied.
+    pub shown: Vec<(u32, u16, u32)>,
 }
 
 impl Plan {
@@ -150,7 +169,24 @@ impl Plan {
 
     /// What changes when what this class may use changes.
     pub fn digest(&self, from: ClassId) -> u64 {
-        self.digests.get(&from).copied().unwrap_or_default()
+        let mut digest = Quick::default();
+        self.digests.get(&from).hash(&mut digest);
+        for (user, number) in self.by_target.get(&from).into_iter().flatten() {
+            user.hash(&mut digest);
+            self.services.get(*number as usize).hash(&mut digest);
+        }
+        digest.finish()
+    }
+
+    /// Looks up users by what they use, for a switch without extensions.
+    pub fn turn_round(&mut self) {
+        if self.by_target.is_empty() {
+            for (from, list) in &self.by_source {
+                for (to, number) in list {
+                    self.by_target.entry(*to).or_default().push((*from, *number));
+                }
+            }
+        }
     }
 
     /// Whether new connections that pass only because something is observed are shown to the node.
@@ -158,59 +194,105 @@ impl Plan {
         self.everything || self.trials || !self.observed.is_empty()
     }
 
-    /// What happens to packets of a source class. `verdicts`: permitted, only observed, denied; `shown`: by port and UDP
-    /// source port, what is shown to the node before it is denied.
-    pub fn node(&self, d: &mut Diagrams, from: ClassId, verdicts: [u32; 3], shown: Vec<(u32, u16, u32)>) -> Node {
-        let [pass, observed, denied] = verdicts;
-        let deny = leaf(denied);
-        let ip = |d: &mut Diagrams, node| d.cases(Field::EthType, 0, 16, &[(0x0800, node)], deny);
+    /// What happens to packets of a source class.
+    pub fn node(&self, d: &mut Diagrams, from: ClassId, verdicts: &Verdicts) -> Node {
+        let deny = leaf(verdicts.denied);
         let mut known: BTreeMap<u32, Node> = BTreeMap::new();
         let mut cases = Vec::new();
         for (to, number) in self.by_source.get(&from).into_iter().flatten() {
             let Some((services, trial)) = self.services.get(*number as usize) else { continue };
             let node = *known.entry(*number).or_insert_with(|| {
-                let services = services.node(d, leaf(pass), deny);
-                let trial = trial.node(d, leaf(observed), deny);
-                let both = d.otherwise(services, denied, trial);
-                ip(d, both)
+                let services = services.node(d, leaf(verdicts.pass), deny);
+                let trial = trial.node(d, leaf(verdicts.observed), deny);
+                let both = d.otherwise(services, verdicts.denied, trial);
+                ip_only(d, both, deny)
             });
             cases.push((u128::from(to.get()), node));
         }
         let permitted = d.cases(Field::Metadata, 0, 22, &cases, deny);
-        let passes = ip(d, leaf(observed));
+        self.below_permits(d, from, permitted, verdicts.denied, verdicts)
+    }
+
+    /// The same on a switch without extensions: who may ask, and who may answer by the port that was asked.
+    pub fn plain_node(&self, d: &mut Diagrams, from: ClassId, verdicts: &Verdicts) -> Node {
+        let (pass, deny) = (leaf(verdicts.pass), leaf(verdicts.denied));
+        let of = |d: &mut Diagrams, number: u32, answers: bool| {
+            let mut node = deny;
+            if let Some((services, trial)) = self.services.get(number as usize) {
+                for s in [services, trial] {
+                    let asked = Asked { any: s.any, by_protocol: &s.by_protocol };
+                    let more = if answers { asked.answers(d, pass, deny) } else { asked.asks(d, pass, deny) };
+                    node = d.otherwise(node, verdicts.denied, more);
+                }
+            }
+            ip_only(d, node, deny)
+        };
+        let mut cases: BTreeMap<u128, Node> = BTreeMap::new();
+        for (list, answers) in [(&self.by_source, false), (&self.by_target, true)] {
+            let mut known: BTreeMap<u32, Node> = BTreeMap::new();
+            for (to, number) in list.get(&from).into_iter().flatten() {
+                let node = *known.entry(*number).or_insert_with(|| of(d, *number, answers));
+                let entry = cases.entry(to.get().into()).or_insert(deny);
+                *entry = d.otherwise(*entry, verdicts.denied, node);
+            }
+        }
+        let cases: Vec<(u128, Node)> = cases.into_iter().collect();
+        let permitted = d.cases(Field::Metadata, 0, 22, &cases, deny);
+        let judged = self.below_permits(d, from, permitted, verdicts.dropped, verdicts);
+        above_permits(d, from, judged, verdicts.pass, verdicts.dropped)
+    }
+
+    /// What is only observed, what is shown to the node, and who stays out (`out`: how) although something is observed.
+    fn below_permits(&self, d: &mut Diagrams, from: ClassId, permitted: Node, out: u32, verdicts: &Verdicts) -> Node {
+        let deny = leaf(verdicts.denied);
+        let passes = ip_only(d, leaf(verdicts.observed), deny);
         // Who is not admitted stays out.
+        let kept_out = ip_only(d, leaf(out), deny);
         let out: Vec<(u128, Node)> = [ClassId::NONE, ClassId::STRANGER, ClassId::QUARANTINE]
             .iter()
-            .map(|c| (u128::from(c.get()), deny))
+            .map(|c| (u128::from(c.get()), kept_out))
             .collect();
         let observing = self.everything || !self.observed.is_empty();
         let rest = if self.everything || self.observed.contains(&from) {
             d.cases(Field::Metadata, 0, 22, &out, passes)
         } else {
-            let to: Vec<(u128, Node)> = self.observed.iter().map(|c| (u128::from(c.get()), passes)).collect();
+            let mut to: Vec<(u128, Node)> = self.observed.iter().map(|c| (u128::from(c.get()), passes)).collect();
+            if observing {
+                to.extend(&out);
+            }
             d.cases(Field::Metadata, 0, 22, &to, deny)
         };
-        let mut node = d.otherwise(permitted, denied, rest);
-        for (port, from, treatment) in shown {
-            let answer = d.cases(Field::UdpSrc, 0, 16, &[(from.into(), leaf(treatment))], deny);
+        let mut node = d.otherwise(permitted, verdicts.denied, rest);
+        for (port, from, treatment) in &verdicts.shown {
+            let answer = d.cases(Field::UdpSrc, 0, 16, &[((*from).into(), leaf(*treatment))], deny);
             let answer = d.cases(Field::IpProto, 0, 8, &[(17, answer)], deny);
-            let mut answer = ip(d, answer);
+            let mut answer = ip_only(d, answer, deny);
             if observing {
+                let out: Vec<(u128, Node)> = out.iter().map(|(class, _)| (*class, deny)).collect();
                 answer = d.cases(Field::Metadata, 0, 22, &out, answer);
             }
-            let answer = d.cases(Field::InPort, 0, 32, &[(port.into(), answer)], deny);
-            node = d.otherwise(node, denied, answer);
+            let answer = d.cases(Field::InPort, 0, 32, &[((*port).into(), answer)], deny);
+            node = d.otherwise(node, verdicts.denied, answer);
         }
         node
     }
 }
 
+/// `node` for IPv4, `other` for everything else.
+fn ip_only(d: &mut Diagrams, node: Node, other: Node) -> Node {
+    d.cases(Field::EthType, 0, 16, &[(0x0800, node)], other)
+}
+
 impl Spec<'_> {
-    /// What becomes of a permitted packet, of one that is only observed, and of every other one.
-    pub fn verdicts(&self) -> [Treatment; 3] {
+    /// What becomes of a permitted packet, of one that is only observed, of every other one, and of one that nobody is shown.
+    pub fn verdicts(&self) -> [Treatment; 4] {
         let pass = Does::new().goto(Table::Inspect, self.live);
-        let observed = Does::new().set(bits::OBSERVED, 1_u8).goto(Table::Inspect, self.live);
-        [pass, observed, Does::new().meter(meter::DENIED.id).shown_to_node().ends()]
+        let observed = match self.plain {
+            // Without connections nobody can tell a first packet, so nothing is marked or shown.
+            Some(_) => pass.clone(),
+            None => Does::new().set(bits::OBSERVED, 1_u8).goto(Table::Inspect, self.live),
+        };
+        [pass, observed, Does::new().meter(meter::DENIED.id).shown_to_node().ends(), dropped()]
     }
 
     /// Answers to questions by multicast, which no permit opens that way: by port and UDP source port.

@@ -13,9 +13,10 @@ use fseg_model::{
 };
 use fseg_openflow::FlowStats;
 use fseg_pipeline::cookie::SystemRow;
+use fseg_pipeline::profile::{Capabilities, Profile};
 use fseg_pipeline::rows::{
-    ObserveFacts, endpoint_rows, exit_rows, external_rows, observe_rows, permit_rows, shown_rows, spoof_rows,
-    system_rows,
+    ObserveFacts, StreamFacts, StreamReceiver, StreamSender, endpoint_rows, exit_rows, external_rows, observe_rows,
+    permit_rows_on, shown_rows, spoof_rows, stream_rows, system_rows,
 };
 use fseg_pipeline::{
     Cookie, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts, Row,
@@ -116,6 +117,7 @@ impl Site {
             policy: Arc::new(policy(text)),
             now: Wall(0),
             shown: Default::default(),
+            joined: BTreeMap::new(),
         };
         let mut this = Self { facts, numbers: BTreeMap::new() };
         for (prefix, names) in this.facts.policy.clone().external_prefixes() {
@@ -151,12 +153,59 @@ impl Site {
         self
     }
 
+    /// These switches have no extensions.
+    pub(crate) fn plain(mut self, dpids: &[Dpid], can: &Capabilities) -> Self {
+        for dpid in dpids {
+            self.facts.fabric.switches.get_mut(dpid).unwrap().profile = Profile::OpenFlow13(can.clone());
+        }
+        self
+    }
+
+    /// An endpoint wants a stream.
+    pub(crate) fn join(&mut self, n: u32, group: Ipv4Addr) -> &mut Self {
+        self.facts.joined.entry(group).or_default().insert(EndpointId(n));
+        self
+    }
+
+    /// Who sends and receives an address.
+    fn stream(&self, group: Ipv4Addr) -> StreamFacts {
+        let f = &self.facts;
+        let streams = f.policy.streams_of(group);
+        let groups = |e: &EndpointFacts| f.classes.get(&e.class).cloned().unwrap_or_default();
+        let senders = f.endpoints.iter().filter(|e| f.policy.may_send(&groups(e), &streams)).map(|e| StreamSender {
+            location: e.location,
+            address: match e.addresses[0] {
+                IpAddr::V4(a) => a,
+                IpAddr::V6(_) => panic!(),
+            },
+            slice: e.slice,
+            class: e.class,
+            watch: e.watch,
+        });
+        let joined = &f.joined[&group];
+        let receivers = f.endpoints.iter().filter(|e| joined.contains(&e.id)).filter_map(|e| {
+            let own = groups(e);
+            let permits = f.policy.permits.iter().filter(|p| p.in_force(f.now) && p.joins(&own, &streams));
+            let ports: Vec<_> = permits.flat_map(|p| &p.terms).map(|t| t.ports).collect();
+            (!ports.is_empty()).then_some(StreamReceiver { location: e.location, mac: e.mac, ports })
+        });
+        StreamFacts { group, senders: senders.collect(), receivers: receivers.collect() }
+    }
+
     /// What the pipeline makes of it for one switch.
     pub(crate) fn desired(&self, dpid: Dpid) -> Desired {
         let mut desired = Desired::new();
         let f = &self.facts;
         let switch = f.fabric.switch(dpid).unwrap();
-        let mut put = |owner, rows| drop(desired.replace(owner, rows));
+        let mut put = |owner, rows| {
+            let (rows, misfits) = switch.profile.fit(rows);
+            // What a plain switch has no use for: connections.
+            assert!(misfits.iter().all(|m| matches!(m.owner, Owner::System(_))), "{misfits:?}");
+            drop(desired.replace(owner, rows));
+        };
+        for group in f.joined.keys() {
+            put(Owner::Stream((*group).into()), stream_rows(&f.fabric, switch, &self.stream(*group)));
+        }
         let watched = |set: &&MemberSet| f.policy.observed.groups.iter().any(|g| set.contains(g));
         let observed = ObserveFacts {
             everything: f.policy.observed.everything,
@@ -191,9 +240,9 @@ impl Site {
                 from: if permit.in_force(f.now) { side(&permit.from) } else { vec![] },
                 to: side(&permit.to),
                 terms: permit.terms.clone(),
-                on_trial: permit.mode == fseg_policy::Mode::Observe,
+                trial: (permit.mode == fseg_policy::Mode::Observe).then_some(n as u16),
             };
-            put(Owner::Permit(n), permit_rows(&facts));
+            put(Owner::Permit(n), permit_rows_on(switch, &facts).unwrap());
         }
         desired
     }
@@ -239,6 +288,22 @@ pub(crate) fn office_with(more: &str) -> Site {
     site
 }
 
+/// The address of the office's television.
+pub(crate) const TELEVISION: Ipv4Addr = Ipv4Addr::new(239, 10, 1, 1);
+
+/// The office, with a stream that some may send, some receive, and some have asked for in vain.
+pub(crate) fn office_with_streams() -> Site {
+    let mut site = office_with(
+        "streams:\n  tv: { addresses: [239.10.0.0/16], from: [crm, team1, team2] }\n  radio: { addresses: [239.10.1.1/32], from: [printers] }\n",
+    );
+    // crm is at sw1, printers at sw2, teams behind the shared ports of both.
+    site.join(1, TELEVISION).join(2, TELEVISION).join(3, TELEVISION).join(4, TELEVISION).join(5, TELEVISION);
+    for n in 20..32 {
+        site.join(n, TELEVISION).join(n, Ipv4Addr::new(239, 10, 2, 2));
+    }
+    site
+}
+
 fn policed(more: &str) -> Site {
     let mut text = String::from(more);
     text.push_str(
@@ -259,6 +324,12 @@ fn policed(more: &str) -> Site {
     text.push_str("  - { id: crm-hq, from: crm, to: hq-server, services: [ip/47, sctp/100-200] }\n");
     text.push_str("  - { id: trial, from: crm, to: printers, services: [tcp/9100, tcp/515], mode: observe }\n");
     let list = many.join(", ");
+    if more.contains("streams:") {
+        text.push_str("  - { id: staff-tv, from: staff, to: tv, services: [udp/5004-5005, tcp/80] }\n");
+        text.push_str("  - { id: staff-radio, from: staff, to: radio, services: [udp/5003-5004] }\n");
+        text.push_str("  - { id: teams-tv, from: [team0, team1, team3], to: tv, services: [any] }\n");
+        text.push_str("  - { id: team2-radio, from: [team2, team4], to: radio, services: [udp/5000-5100] }\n");
+    }
     text.push_str(&format!("  - {{ id: teams, from: [{list}], to: [{list}], services: [tcp/8000-8080, udp/53] }}\n"));
     let mut site = Site::new(&text);
     site.endpoint(1, SW1, 1, Some("sales staff")).endpoint(2, SW1, 2, Some("crm")).endpoint(3, SW2, 1, Some("staff"));

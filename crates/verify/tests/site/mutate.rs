@@ -108,7 +108,7 @@ fn actions(row: &mut FlowStats, dice: &mut Dice) -> Option<()> {
         }
         1 => {
             let list = row.instructions.iter_mut().find_map(|i| match i {
-                Instruction::ApplyActions(list) => Some(list),
+                Instruction::ApplyActions(list) | Instruction::WriteActions(list) => Some(list),
                 _ => None,
             })?;
             let at = dice.roll(list.len());
