@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO := cargo
 
-.PHONY: deb package-test demo test soak tools programs lint deny unit story fmt doc
+.PHONY: deb package-test demo test soak bench tools programs lint deny unit story fmt doc
 
 demo: tools programs
 	target/debug/fseg lab run office $(if $(KEEP),--keep)
@@ -18,6 +18,10 @@ test: tools lint deny unit story package-test
 # Random lives for as long as somebody has patience; LIVES says how many.
 soak:
 	FSEG_LIVES=$(or $(LIVES),2000) $(CARGO) nextest run --locked --profile soak -p fseg-control --test life random_life
+
+# Figures, side by side with what people use today, into docs/benchmarks.md.
+bench: tools
+	@tools/bench
 
 # Debian packages that are missing; quiet and offline when there are none.
 tools:

@@ -354,14 +354,18 @@ pub(crate) async fn health(client: &Client, watch: Option<u64>, screen: &Screen)
         let health: Health = client.get(OperationId::Health, At::default()).await?;
         let mut rows = Rows::new(&["PART", "STATE", "DETAIL"], "The node names no parts.");
         for part in &health.parts {
-            let (tone, state) = match part.ok {
-                true if part.detail.starts_with("warning: ") => (Tone::Warning, "ok"),
-                true => (Tone::Plain, "ok"),
-                false => (Tone::Bad, "down"),
+            let tone = match (part.ok, part.warning) {
+                (true, false) => Tone::Plain,
+                (true, true) => Tone::Warning,
+                (false, _) => Tone::Bad,
             };
-            rows.add(tone, [part.name.clone(), state.to_owned(), part.detail.clone()]);
+            rows.add(tone, [part.name.clone(), part.state().to_owned(), part.detail.clone()]);
         }
-        let (tone, state) = if health.ok { (Tone::Good, "is well") } else { (Tone::Bad, "is NOT well") };
+        let (tone, state) = match (health.ok, health.warning) {
+            (true, false) => (Tone::Good, "is well"),
+            (true, true) => (Tone::Warning, "works, WITH WARNINGS"),
+            (false, _) => (Tone::Bad, "is NOT well"),
+        };
         let head = format!("{} (version {}) {state}", printable(&health.node), printable(&health.version));
         print(screen, watch.is_some(), &health, screen.toned(tone, &head) + "\n\n" + &rows.render(screen))?;
         Ok(if health.ok { Outcome::Yes } else { Outcome::No })

@@ -416,8 +416,8 @@ fn health_and_followed_logs() {
             place: None,
         };
         if request.contains("/health") {
-            let part = HealthPart { name: "store".into(), ok: false, detail: "the disk is full".into() };
-            let health = Health { ok: false, node: "tokyo-1".into(), version: "0.1.0".into(), parts: vec![part] };
+            let part = HealthPart::new("store", false, "the disk is full");
+            let health = Health::of("tokyo-1", "0.1.0", vec![part]);
             return (200, serde_json::to_string(&health).unwrap());
         }
         let text = |seq| serde_json::to_string(&entry(seq)).unwrap();
@@ -430,6 +430,19 @@ fn health_and_followed_logs() {
     let got = node.run("health");
     assert_eq!(code(&got), 1);
     assert!(out(&got).contains("tokyo-1 (version 0.1.0) is NOT well") && out(&got).contains("the disk is full"));
+    // What warns is neither well nor down: a word of its own, and exit code 0, since the node does its work.
+    let observing = Node::start(|_| {
+        let parts = vec![
+            HealthPart::new("store", true, "changes are durable"),
+            HealthPart::warning("policy", "version 3; OBSERVE-ONLY: nothing is enforced"),
+        ];
+        (200, serde_json::to_string(&Health::of("tokyo-1", "0.1.0", parts)).unwrap())
+    });
+    let got = observing.run("health");
+    assert_eq!(code(&got), 0);
+    assert!(out(&got).contains("tokyo-1 (version 0.1.0) works, WITH WARNINGS"), "{}", out(&got));
+    let states: Vec<&str> = out(&got).lines().filter_map(|l| l.split_whitespace().nth(1)).skip(2).collect();
+    assert_eq!(states, ["ok", "warning"], "{}", out(&got));
     let got = node.run("logs --follow");
     assert_eq!(code(&got), 3, "the stream ended");
     let messages: Vec<&str> = out(&got).lines().filter_map(|l| l.rsplit_once("  ").map(|(_, m)| m)).collect();

@@ -59,6 +59,7 @@ impl Controller {
             Some(Owner::System(SystemRow::Memberships)) => self.membership(place, &frame),
             Some(Owner::System(SystemRow::Wake)) => self.wake(place, &frame, &packet.data, metadata),
             Some(Owner::System(SystemRow::ExitNeighbour)) => self.neighbour(place, &frame),
+            Some(Owner::System(SystemRow::DefaultDeny)) if self.taken_up(place, packet, &frame) => {}
             Some(Owner::System(SystemRow::DefaultDeny | SystemRow::UnknownDestination)) => {
                 self.denied_packet(place, &frame, metadata);
             }
@@ -229,6 +230,9 @@ impl Controller {
         self.last_place.insert(id, place);
         if !same && let Some(old) = former.filter(|old| *old != place) {
             self.jumped(id, old, place);
+            if old.switch != place.switch {
+                self.resuming.begin(id, mono);
+            }
             let (from, to) = (self.place_text(old), self.place_text(place));
             let path = self.config.place(place);
             let label = self.label(id);

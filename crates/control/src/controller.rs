@@ -25,6 +25,7 @@ use crate::link::{Link, LinkNews, LinkPhase};
 use crate::moves::Moves;
 use crate::multicast::Memberships;
 use crate::record::{Change, NumberKind, PolicyVersion, Record};
+use crate::resume::Resuming;
 use crate::world::{Classes, Endpoints, Known};
 
 /// Both times at once.
@@ -103,6 +104,7 @@ pub struct Controller {
     pub(crate) now: Now,
     pub(crate) outgoing: Vec<(Dpid, u64, Vec<Message>)>,
     pub(crate) moves: Moves,
+    pub(crate) resuming: Resuming,
     waiting: VecDeque<Waiting>,
     next_poll: Mono,
     next_sweep: Mono,
@@ -223,6 +225,7 @@ impl Controller {
             now,
             outgoing: Vec::new(),
             moves: Moves::default(),
+            resuming: Resuming::default(),
             waiting: VecDeque::new(),
             next_poll: now.mono.plus(POLL),
             next_sweep: now.mono,
@@ -471,6 +474,7 @@ impl Controller {
         self.forget_place(id);
         self.stream_party_changed(id);
         self.moves.forget(id);
+        self.resuming.forget(id);
         self.delete(crate::record::RecordKey::Endpoint(id));
     }
 

@@ -25,6 +25,7 @@ mod prove;
 mod queries;
 mod record;
 pub mod recording;
+mod resume;
 mod rules;
 mod sessions;
 mod trace;

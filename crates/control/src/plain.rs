@@ -37,6 +37,12 @@ pub struct TableUse {
 }
 
 impl Controller {
+    /// Names of the switches that track no connections.
+    pub fn plain_switches(&self) -> Vec<fseg_model::Name> {
+        let plain = self.fabric.switches.values().filter(|s| s.profile.plain().is_some());
+        plain.map(|s| self.name_of(s.dpid)).collect()
+    }
+
     /// What a switch can hold and what it lacks; `None` for a switch that the configuration does not have.
     pub fn switch_fit(&self, dpid: Dpid) -> Option<SwitchFit> {
         let link = self.links.get(&dpid)?;

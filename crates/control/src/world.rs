@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
-use std::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use fseg_admission::SessionClock;
-use fseg_model::{Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Method, Mono, Name, SliceId, Subject};
+use fseg_model::{
+    Class, ClassId, Endpoint, EndpointId, Location, Mac, MemberSet, Method, Mono, Name, SliceId, Subject,
+};
 
 /// An endpoint and what need not survive a restart.
 #[derive(Debug, Clone)]
@@ -190,7 +192,9 @@ impl Endpoints {
                 }
             }
             forget(&mut self.by_place, &binding.location, id);
-            if e.session.is_none() && let Some(n) = self.strangers.get_mut(&binding.location) {
+            if e.session.is_none()
+                && let Some(n) = self.strangers.get_mut(&binding.location)
+            {
                 *n = n.saturating_sub(1);
             }
         }

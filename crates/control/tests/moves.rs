@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use fseg_control::{EventKind, Standing};
 use fseg_model::{Flow, IpProtocol};
+use fseg_pipeline::fabric::ROUTER_MAC;
+use fseg_test_kit::frames::{self, CLIENT_PORT};
 use kit::{Client, NAMED, SHARED, SW1, SW2, World, at};
 
 const WEB: Flow = Flow { protocol: IpProtocol::TCP, port: 80 };
@@ -356,5 +358,140 @@ fn an_address_that_is_leased_is_not_given_to_a_device() {
     // To the one that has it, it may be given.
     let own = fseg_admission::Device { address: Some(anna.ip()), ..kit::device("annas", anna.mac) };
     assert!(matches!(w.put_device(own), fseg_control::Answer::Done(_)));
+    w.check();
+}
+
+/// What a server sends in the midst of a connection that a client opened to port 80.
+fn midstream(w: &mut World, server: &Client, client: &Client, udp: bool) -> bool {
+    let (from, to) = (server.ip(), client.ip());
+    let frame = match udp {
+        true => frames::udp(server.mac, ROUTER_MAC, from, to, 514, CLIENT_PORT, b"more"),
+        false => frames::tcp(server.mac, ROUTER_MAC, from, to, 80, CLIENT_PORT, frames::tcp_flags::ACK),
+    };
+    w.net.arrived.clear();
+    w.net.send(server.place, &frame);
+    w.settle();
+    std::mem::take(&mut w.net.arrived).iter().any(|a| {
+        a.place == client.place && a.frame[..6] == client.mac.0 && a.frame.len() >= 34 && a.frame[23] == frame[23]
+    })
+}
+
+const LOG: Flow = Flow { protocol: IpProtocol::UDP, port: 514 };
+const DOWNLOADS: &str = "groups:\n  people: { members: [user:anna] }\n  crm: { members: [device:crm-1] }\npermits:\n  \
+                         - { id: web, from: people, to: crm, services: [tcp/80] }\n  \
+                         - { id: log, from: people, to: crm, services: [udp/514] }\n";
+
+/// Anna with a connection to the crm at the same switch, and herself after her move to another one.
+fn downloading(mut w: World, flow: Flow) -> (World, Client, Client, Client) {
+    w.apply(DOWNLOADS);
+    let (anna, crm) = (w.joined(1, at(SW1, 1)), w.joined(101, at(SW1, 4)));
+    w.login(&anna, "anna");
+    let first = frames::first_of(flow, anna.mac, ROUTER_MAC, anna.ip(), crm.ip());
+    w.send(&anna, &first);
+    assert!(midstream(&mut w, &crm, &anna, flow == LOG), "it runs before the move");
+    w.link(anna.place, false);
+    let moved = Client { place: at(SW2, 3), ..anna.clone() };
+    (w, anna, moved, crm)
+}
+
+#[test]
+fn a_download_goes_on_when_its_receiver_moved_and_is_silent() {
+    for (flow, udp) in [(WEB, false), (LOG, true)] {
+        let (mut w, _, moved, crm) = downloading(World::office(), flow);
+        assert!(!midstream(&mut w, &crm, &moved, udp), "it is nowhere");
+        assert!(w.speak(&moved));
+        w.events.clear();
+        // 1. The very packet that shows it passes, and so do those behind it, without the node.
+        assert!(midstream(&mut w, &crm, &moved, udp));
+        assert_eq!(
+            w.said(EventKind::Moved),
+            [format!("anna moved while it used {flow} of crm-1: its new switch knows that connection now")]
+        );
+        assert!(midstream(&mut w, &crm, &moved, udp));
+        assert_eq!(w.said(EventKind::Moved), Vec::<String>::new());
+        assert_eq!(w.said(EventKind::Denied), Vec::<String>::new());
+        // 2. Withdrawn is withdrawn.
+        w.apply(&DOWNLOADS.replace("udp/514", "udp/515").replace("tcp/80", "tcp/81"));
+        assert!(!midstream(&mut w, &crm, &moved, udp));
+        w.check();
+        w.check_replay();
+    }
+}
+
+#[test]
+fn nobody_opens_a_connection_by_pretending_to_go_on_with_one() {
+    // 1. The client moved, and never opened anything: the sender's own switch knows of no connection.
+    for udp in [false, true] {
+        let mut w = World::office();
+        w.apply(DOWNLOADS);
+        let (anna, crm) = (w.joined(1, at(SW1, 1)), w.joined(101, at(SW1, 4)));
+        w.login(&anna, "anna");
+        w.link(anna.place, false);
+        let moved = Client { place: at(SW2, 3), ..anna.clone() };
+        assert!(w.speak(&moved));
+        assert!(!midstream(&mut w, &crm, &moved, udp));
+        assert!(!midstream(&mut w, &crm, &moved, udp));
+        w.check();
+    }
+    // 2. The sender comes to the switch of the client at the same time: nobody is left who saw the connection begin.
+    let (mut w, _, moved, crm) = downloading(World::office(), WEB);
+    assert!(w.speak(&moved));
+    w.link(crm.place, false);
+    let crm = Client { place: at(SW2, 4), ..crm };
+    assert!(w.speak(&crm));
+    assert!(!midstream(&mut w, &crm, &moved, false));
+    // 3. Another port than the permitted one, an opening, and the answer to one.
+    let (mut w, _, moved, crm) = downloading(World::office(), WEB);
+    assert!(w.speak(&moved));
+    let (from, to) = (crm.ip(), moved.ip());
+    for (port, flags) in
+        [(81, frames::tcp_flags::ACK), (80, frames::tcp_flags::SYN), (80, frames::tcp_flags::SYN_ACK), (80, 4)]
+    {
+        let frame = frames::tcp(crm.mac, ROUTER_MAC, from, to, port, 9, flags);
+        w.net.arrived.clear();
+        w.net.send(crm.place, &frame);
+        w.settle();
+        assert!(w.net.arrived.iter().all(|a| a.place != moved.place), "port {port}, flags {flags:#x}");
+    }
+    // 4. A minute later it is too late.
+    w.pass(Duration::from_secs(61));
+    assert!(!midstream(&mut w, &crm, &moved, false));
+    w.check();
+}
+
+#[test]
+fn a_switch_without_connection_tracking_vouches_for_nobody() {
+    let mut config = kit::config();
+    for s in config.switches.iter_mut().filter(|s| s.dpid == SW1) {
+        s.protocol = fseg_control::Protocol::OpenFlow13;
+    }
+    let world = World::with_switches(config, |s| s.plain = (s.dpid == SW1).then(|| kit::features(10, 4000)));
+    let (mut w, _, moved, crm) = downloading(World::furnished(world), WEB);
+    assert!(w.speak(&moved));
+    assert!(!midstream(&mut w, &crm, &moved, false));
+    w.check();
+}
+
+#[test]
+fn a_move_takes_up_so_many_connections_and_no_more() {
+    let (mut w, anna, moved, crm) = downloading(World::office(), WEB);
+    // Forty connections that her old switch knows; it is the server's as well.
+    w.link(anna.place, true);
+    assert!(w.speak(&anna));
+    for n in 0..40_u16 {
+        let frame = frames::tcp(anna.mac, ROUTER_MAC, anna.ip(), crm.ip(), 2000 + n, 80, frames::tcp_flags::SYN);
+        w.send(&anna, &frame);
+    }
+    w.link(anna.place, false);
+    assert!(w.speak(&moved));
+    let arrives = |w: &mut World, n: u16| {
+        let frame = frames::tcp(crm.mac, ROUTER_MAC, crm.ip(), moved.ip(), 80, 2000 + n, frames::tcp_flags::ACK);
+        w.net.arrived.clear();
+        w.net.send(crm.place, &frame);
+        w.settle();
+        w.net.arrived.iter().any(|a| a.place == moved.place)
+    };
+    let count = (0..40).filter(|n| arrives(&mut w, *n)).count();
+    assert_eq!(count, 32);
     w.check();
 }

@@ -13,26 +13,13 @@ use std::time::Duration;
 use fseg_control::{EventKind, LinkPhase, Protocol};
 use fseg_model::{Dpid, Flow, IpProtocol};
 use fseg_openflow::simulate::Refused;
-use fseg_openflow::table::TableFeatures;
 use fseg_openflow::{Body, FlowMod};
 use fseg_test_kit::{FakeSwitch, frames};
-use kit::{Client, NODE, POLICY, ROUTER, SW1, SW2, SWITCHES, World, at};
+use kit::{Client, NODE, POLICY, ROUTER, SW1, SW2, SWITCHES, World, at, features};
 
 const WEB: Flow = Flow { protocol: IpProtocol::TCP, port: 80 };
 const SSH: Flow = Flow { protocol: IpProtocol::TCP, port: 22 };
 const TABLE_FULL: Refused = Refused(5, 1);
-
-fn features(tables: u8, rows: u32) -> Vec<TableFeatures> {
-    (0..tables)
-        .map(|table| TableFeatures {
-            table,
-            metadata_match: u64::MAX,
-            metadata_write: u64::MAX,
-            max_entries: rows,
-            ..TableFeatures::default()
-        })
-        .collect()
-}
 
 fn is_access(switch: &FakeSwitch) -> bool {
     switch.dpid != NODE

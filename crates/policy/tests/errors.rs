@@ -73,3 +73,42 @@ fn a_large_policy_is_checked_and_tested() {
     assert_eq!(common::printed(&text), "");
     assert_eq!(checked(&text).policy.unwrap().tests.len(), 502);
 }
+
+#[test]
+fn switches_without_connection_tracking_are_warned_of() {
+    let text = "groups: { a: { members: [user:x] } }\npermits:\n  - { id: ping, from: a, to: a, services: icmp/echo }\n  \
+                - { id: web, from: a, to: a, services: tcp/80 }\n  - { id: all, from: a, to: a, services: any }\n  \
+                - { id: tcp, from: a, to: a, services: tcp/1-65535 }\n";
+    let source = Source::new("policy.yaml", text);
+    let warned = |plain: &[&str]| -> Vec<(u32, String)> {
+        let mut checked = check(&source);
+        let plain: Vec<_> = plain.iter().map(|n| n.parse().unwrap()).collect();
+        checked.warn_of_plain_switches(&source, &plain);
+        assert!(checked.policy.is_some());
+        checked.diagnostics.iter().map(|d| (d.span.line, d.to_string())).collect()
+    };
+    assert!(warned(&[]).is_empty());
+    let said = warned(&["sw1", "sw2"]);
+    let (lines, texts): (Vec<u32>, Vec<String>) = said.into_iter().unzip();
+    assert_eq!(lines, [4, 5, 6], "once in general, then each permit without ports: {texts:#?}");
+    assert!(texts[0].contains("without connection tracking (sw1, sw2)"), "{}", texts[0]);
+    assert!(
+        texts[1].contains("permit `all` names no ports: on sw1, sw2 it is open in both directions"),
+        "{}",
+        texts[1]
+    );
+}
+
+#[test]
+fn too_many_permits_on_trial_are_refused() {
+    let policy = |count: usize| {
+        let mut text = String::from("groups: { a: { members: [user:x] } }\npermits:\n");
+        (0..count).for_each(|n| text += &format!("  - {{ id: p{n}, from: a, to: a, services: any, mode: observe }}\n"));
+        check(&Source::new("policy.yaml", text))
+    };
+    assert!(policy(900).policy.is_some());
+    let refused = policy(901);
+    assert!(refused.policy.is_none());
+    let said = refused.diagnostics[0].to_string();
+    assert!(said.contains("permit `p900` is one too many on trial; at most 900 may have `mode: observe`"), "{said}");
+}

@@ -49,7 +49,16 @@ impl<'a> Domain<'a> {
         let more = match table {
             Table::Guard => self.elsewhere(part, parts, d),
             Table::Onboard => self.onboarding(d),
-            Table::Answer => is(d, Field::EthType, &[ARP], 16),
+            Table::Answer => {
+                // From endpoints, from the node, and from beyond an exit.
+                let own = self.spec.switch().ports.iter();
+                let own = own.filter(|p| p.kind == PortKind::Service || p.exit.is_some()).map(|p| p.number.0);
+                let ports =
+                    own.chain(self.spec.here.keys().map(|(port, _)| *port)).map(u128::from).collect::<BTreeSet<_>>();
+                let ports = is(d, Field::InPort, &ports.into_iter().collect::<Vec<_>>(), 32);
+                let arp = is(d, Field::EthType, &[ARP], 16);
+                d.and(ports, arp)
+            }
             Table::Locate => {
                 let sources = self.arriving(d);
                 let rest = self.elsewhere(part, parts, d);

@@ -175,9 +175,7 @@ impl Point {
                 let flow = ordinary(from.with(Field::Ipv4Dst, u32::from(to)));
                 Some(Witness { flow, state: Some(ESTABLISHED_REPLY) })
             }
-            _ if spec.plain.is_some() => {
-                self.permitted(facts, spec).map(|w| Witness { state: None, ..w })
-            }
+            _ if spec.plain.is_some() => self.permitted(facts, spec).map(|w| Witness { state: None, ..w }),
             _ => self.permitted(facts, spec),
         }
     }
@@ -307,6 +305,9 @@ fn ordinary(m: Match) -> Match {
     if ip && out.get(Field::IpTtl).is_none() {
         out = out.with(Field::IpTtl, 64_u8);
     }
+    if out.exact(Field::EthType) == Some(0x0806) && out.get(Field::ArpOp).is_none() {
+        out = out.with(Field::ArpOp, 1_u8);
+    }
     if out.get(Field::EthDst).is_none() {
         out = out.with(Field::EthDst, ROUTER_MAC.to_u64());
     }
@@ -331,7 +332,9 @@ fn unknown(spec: &Spec<'_>, fields: Match) -> Match {
 
 /// An endpoint here that asks for an address.
 fn asking(spec: &Spec<'_>, fields: Match) -> Option<Witness> {
-    let ((port, mac), known) = spec.here.iter().min_by_key(|(k, _)| **k)?;
+    let by = fields.exact(Field::InPort);
+    let there = spec.here.iter().filter(|((port, _), _)| by.is_none_or(|by| by == u128::from(*port)));
+    let ((port, mac), known) = there.min_by_key(|(k, _)| **k)?;
     let address = known.first()?.addresses.iter().find_map(v4)?;
     let own = Match::new()
         .with(Field::InPort, *port)

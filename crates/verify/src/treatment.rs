@@ -383,7 +383,8 @@ impl Treatment {
 
     /// Writes the same thing in the same way.
     pub(crate) fn tidy(&mut self) {
-        if self.steps.iter().all(|s| matches!(s, Step::Meter(_) | Step::DecTtl)) && self.next.is_none() && !self.leaves {
+        if self.steps.iter().all(|s| matches!(s, Step::Meter(_) | Step::DecTtl)) && self.next.is_none() && !self.leaves
+        {
             // Dropped, whatever happened before.
             self.steps.clear();
         }

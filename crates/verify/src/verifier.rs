@@ -495,8 +495,7 @@ impl<'a> Work<'a> {
         let found = d.build(&rules);
         let expected = match part {
             Part::Permit(_, class) => {
-                let [pass, observed, denied, dropped] =
-                    self.spec.verdicts().map(|t| self.expected(&t, Table::Permit));
+                let [pass, observed, denied, dropped] = self.spec.verdicts().map(|t| self.expected(&t, Table::Permit));
                 let shown = self.spec.answers();
                 let shown = shown.into_iter().map(|(port, from, t)| (port, from, self.expected(&t, Table::Permit)));
                 let verdicts = Verdicts { pass, observed, denied, dropped, shown: shown.collect() };
@@ -541,7 +540,7 @@ impl<'a> Work<'a> {
     fn followed(&mut self, part: Part, mut found: Node, mut expected: Node, d: &mut Diagrams) -> (Node, Node) {
         let small = [Table::Onboard, Table::Answer, Table::Inspect, Table::Deliver, Table::Emit];
         for table in small.into_iter().filter(|t| *t > part.table()) {
-            if !self.empty(table) {
+            if self.empty(table) != self.empty(part.table()) {
                 continue;
             }
             let goes = Treatment { next: Some(table.number()), ..Treatment::default() };

@@ -14,6 +14,7 @@ mod frame;
 mod igmp;
 mod ipv4;
 mod ipv6;
+mod tcp;
 mod udp;
 mod wake;
 
@@ -24,6 +25,7 @@ pub use frame::{EtherType, Frame, Payload, Vlan};
 pub use igmp::{IGMP, IgmpMessage, IgmpRecord, igmp_query, multicast_mac};
 pub use ipv4::{Fragment, IcmpMessage, Ipv4Packet, TcpFlags, TcpSegment, Transport, UdpDatagram};
 pub use ipv6::Ipv6Packet;
+pub use tcp::build_tcp_v4;
 pub use udp::build_udp_v4;
 pub use wake::{WAKE_ETHER_TYPE, WAKE_PORTS, woken};
 

@@ -8,7 +8,7 @@ use fseg_model::Mac;
 use crate::{ETHERNET_HEADER, EtherType, MIN_FRAME};
 
 /// The time to live of packets built here: the default of RFC 1700.
-const TTL: u8 = 64;
+pub(crate) const TTL: u8 = 64;
 
 /// A UDP datagram in an untagged frame, with both checksums, padded to [`MIN_FRAME`].
 ///

@@ -265,7 +265,11 @@ impl Link {
     }
 
     fn packet(&mut self, from: PortNo, to: u32, data: Vec<u8>) -> Message {
-        let actions = vec![fseg_openflow::Action::output(to)];
+        self.packet_by(from, vec![fseg_openflow::Action::output(to)], data)
+    }
+
+    /// A packet that goes through these actions, as if it came in by a port.
+    pub(crate) fn packet_by(&mut self, from: PortNo, actions: Vec<fseg_openflow::Action>, data: Vec<u8>) -> Message {
         let buffer_id = fseg_openflow::flow::NO_BUFFER;
         self.message(Body::PacketOut(fseg_openflow::PacketOut { buffer_id, in_port: from.0, actions, data }))
     }

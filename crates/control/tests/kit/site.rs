@@ -10,6 +10,7 @@ use fseg_admission::{
 };
 use fseg_control::{ExitConfig, PortConfig, SiteConfig, SwitchConfig};
 use fseg_model::{Dpid, Location, Mac, Name, PortKind, PortNo, Wall};
+use fseg_openflow::table::TableFeatures;
 use fseg_pipeline::{NatMode, SwitchRole};
 
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -138,4 +139,17 @@ pub(crate) fn account(who: &str, roles: &[&str]) -> Account {
 
 pub(crate) fn device(who: &str, mac: Mac) -> Device {
     Device::new(name(who), MacMatcher::exact(mac))
+}
+
+/// What a switch without extensions says of its tables.
+pub(crate) fn features(tables: u8, rows: u32) -> Vec<TableFeatures> {
+    (0..tables)
+        .map(|table| TableFeatures {
+            table,
+            metadata_match: u64::MAX,
+            metadata_write: u64::MAX,
+            max_entries: rows,
+            ..TableFeatures::default()
+        })
+        .collect()
 }

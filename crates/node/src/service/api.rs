@@ -58,15 +58,11 @@ impl NodeService for Node {
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(async move {
             let store_ok = self.core.store_ok();
-            let mut parts = vec![HealthPart {
-                name: "store".into(),
-                ok: store_ok,
-                detail: if store_ok {
-                    "changes are durable".into()
-                } else {
-                    "changes are not accepted: look at the disk and the process log; traffic goes on".into()
-                },
-            }];
+            let said = match store_ok {
+                true => "changes are durable",
+                false => "changes are not accepted: look at the disk and the process log; traffic goes on",
+            };
+            let mut parts = vec![HealthPart::new("store", store_ok, said)];
             let asked = self.core.ask(|c, _| {
                 let mut parts: Vec<HealthPart> = c
                     .switches()
@@ -78,34 +74,34 @@ impl NodeService for Node {
                         };
                         let trouble = s.last_error.map(|e| format!("; last error: {e}")).unwrap_or_default();
                         let (whole, lacks) = super::fit::sentence(c, dpid);
-                        HealthPart {
-                            name: format!("switch {}", c.config().switch_name(dpid)),
-                            ok: s.phase == LinkPhase::Up && whole,
-                            detail: format!("{phase}, {} rows, {} changes pending{trouble}{lacks}", s.rows, s.pending),
-                        }
+                        let detail = format!("{phase}, {} rows, {} changes pending{trouble}{lacks}", s.rows, s.pending);
+                        let name = format!("switch {}", c.config().switch_name(dpid));
+                        HealthPart::new(name, s.phase == LinkPhase::Up && whole, detail)
                     })
                     .collect();
                 parts.push(match (c.policy_broken(), c.policy_version()) {
-                    (Some(why), _) => HealthPart {
-                        name: "policy".into(),
-                        ok: false,
-                        detail: format!("the committed policy cannot be used, nothing is permitted: {why}"),
-                    },
-                    (None, Some(v)) => {
-                        let policy = c.policy();
-                        let (warning, observing) = match (policy.observed.everything, policy.observed.groups.len()) {
-                            (true, _) => ("warning: ", "; OBSERVE-ONLY: nothing is enforced".to_owned()),
-                            (false, 0) => ("", String::new()),
-                            (false, n) => ("warning: ", format!("; observe-only for {n} groups")),
-                        };
-                        let detail = format!("{warning}version {}{observing}", v.version);
-                        HealthPart { name: "policy".into(), ok: true, detail }
+                    (Some(why), _) => {
+                        let detail = format!("the committed policy cannot be used, nothing is permitted: {why}");
+                        HealthPart::new("policy", false, detail)
                     }
-                    (None, None) => HealthPart {
-                        name: "policy".into(),
-                        ok: true,
-                        detail: "none applied yet, so nothing is permitted: `fseg apply FILE`".into(),
-                    },
+                    (None, Some(v)) => {
+                        let observed = &c.policy().observed;
+                        let version = v.version;
+                        match (observed.everything, observed.groups.len()) {
+                            (true, _) => HealthPart::warning(
+                                "policy",
+                                format!("version {version}; OBSERVE-ONLY: nothing is enforced"),
+                            ),
+                            (false, 0) => HealthPart::new("policy", true, format!("version {version}")),
+                            (false, n) => HealthPart::warning(
+                                "policy",
+                                format!("version {version}; observe-only for {n} groups: nothing is denied there"),
+                            ),
+                        }
+                    }
+                    (None, None) => {
+                        HealthPart::new("policy", true, "none applied yet, so nothing is permitted: `fseg apply FILE`")
+                    }
                 });
                 parts
             });
@@ -113,14 +109,9 @@ impl NodeService for Node {
             parts.extend(self.proof_health().await);
             match asked.await {
                 Ok(more) => parts.extend(more),
-                Err(e) => parts.push(HealthPart { name: "controller".into(), ok: false, detail: e.to_string() }),
+                Err(e) => parts.push(HealthPart::new("controller", false, e.to_string())),
             }
-            Health {
-                ok: parts.iter().all(|p| p.ok),
-                node: self.name.to_string(),
-                version: env!("CARGO_PKG_VERSION").into(),
-                parts,
-            }
+            Health::of(self.name.to_string(), env!("CARGO_PKG_VERSION"), parts)
         })
     }
 
@@ -225,10 +216,12 @@ impl NodeService for Node {
             let wall = self.core.clock.now().wall;
             // Checked here, off the controller's thread, for the report; the controller checks what it is given again.
             let (source_text, source_name) = (text.clone(), file_name.clone());
+            let plain = self.core.ask(|c, _| c.plain_switches()).await.map_err(no_answer)?;
             let work = tokio::task::spawn_blocking(move || {
                 let source = Source::new(source_name, source_text);
                 let mut checked = fseg_policy::check_at(&source, wall);
                 checked.warn_of_missing_protection(&source);
+                checked.warn_of_plain_switches(&source, &plain);
                 super::report::of(&checked, wall)
             });
             let mut result = work.await.map_err(|e| ApiError::internal(e.to_string()))?;

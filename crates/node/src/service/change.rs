@@ -95,10 +95,12 @@ impl Node {
     pub(super) async fn plan_of(&self, request: PlanRequest) -> Result<PlanView, ApiError> {
         let PlanRequest { text, file_name, offset, limit } = request;
         let wall = self.core.clock.now().wall;
+        let plain = self.core.ask(|c, _| c.plain_switches()).await.map_err(no_answer)?;
         let work = tokio::task::spawn_blocking(move || {
             let source = Source::new(file_name, text);
             let mut checked = fseg_policy::check_at(&source, wall);
             checked.warn_of_missing_protection(&source);
+            checked.warn_of_plain_switches(&source, &plain);
             (report::of(&checked, wall), checked.policy)
         });
         let (result, policy) = work.await.map_err(|e| ApiError::internal(e.to_string()))?;

@@ -98,26 +98,21 @@ impl Node {
         let plain = |l: &&crate::config::OpenFlowListener| l.transport == Transport::Tcp;
         let addresses: Vec<_> = self.config.openflow.iter().filter(plain).map(|l| l.address.to_string()).collect();
         if !addresses.is_empty() {
-            parts.push(HealthPart {
-                name: "openflow".into(),
-                ok: true,
-                detail: format!(
-                    "warning: plain TCP at {}: whoever reaches it can say that it is a switch",
-                    addresses.join(", ")
-                ),
-            });
+            let at = addresses.join(", ");
+            let detail = format!("plain TCP at {at}: whoever reaches it can say that it is a switch");
+            parts.push(HealthPart::warning("openflow", detail));
         }
         let far = |d: &str| d.starts_with("tcp:") && !d.starts_with("tcp:127.") && !d.starts_with("tcp:[::1]");
         for a in self.config.access.iter().filter(|a| a.database.as_deref().is_some_and(far)) {
-            parts.push(HealthPart {
-                name: format!("database of {}", a.switch),
-                ok: true,
-                detail: "warning: reached by plain TCP; use `ssl:` in node.yaml".into(),
-            });
+            let name = format!("database of {}", a.switch);
+            parts.push(HealthPart::warning(name, "reached by plain TCP; use `ssl:` in node.yaml"));
         }
         if self.config.openflow.iter().any(|l| l.transport == Transport::Tls) {
             let conditions = self.trust.conditions(&named, self.core.clock.now().wall);
-            parts.extend(conditions.into_iter().map(|(name, ok, detail)| HealthPart { name, ok, detail }));
+            parts.extend(conditions.into_iter().map(|(name, ok, detail)| match detail.strip_prefix("warning: ") {
+                Some(detail) if ok => HealthPart::warning(name, detail),
+                _ => HealthPart::new(name, ok, detail),
+            }));
         }
         parts
     }

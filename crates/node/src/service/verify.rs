@@ -43,7 +43,7 @@ fn part(c: &Controller, dpid: Dpid, proof: &Proof) -> HealthPart {
         ),
         Err(why) => (true, format!("not proved yet: {why}")),
     };
-    HealthPart { name, ok, detail }
+    HealthPart::new(name, ok, detail)
 }
 
 fn view(c: &Controller, dpid: Dpid, proof: &Proof) -> ProofView {

@@ -153,3 +153,96 @@ pub fn exit_rows(fabric: &Fabric, switch: &SwitchFacts) -> Vec<(Owner, Vec<Row>)
 fn exits(switch: &SwitchFacts) -> impl Iterator<Item = (&PortFacts, &Exit)> {
     switch.ports_of(PortKind::Legacy).filter_map(|p| p.exit.as_ref().map(|e| (p, e)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+
+    use fseg_model::{ClassId, Dpid, Location, Mac, PortNo, SliceId};
+    use fseg_openflow::port;
+
+    use super::*;
+    use crate::fabric::SwitchRole;
+    use crate::profile::{Capabilities, Profile};
+
+    /// The node bridge with two exits, the first without its next hop, and a switch behind it.
+    fn fabric(profile: Profile) -> Fabric {
+        let place = |number, kind, exit| PortFacts { number: PortNo(number), kind, mac: None, exit };
+        let exit = |number, gateway_mac| {
+            let (address, gateway) = (Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(192, 0, 2, 1));
+            Some(Exit { number, address, gateway, gateway_mac, mode: NatMode::Route })
+        };
+        let ports = vec![
+            place(1, PortKind::Uplink, None),
+            place(11, PortKind::Legacy, exit(1, None)),
+            place(12, PortKind::Legacy, exit(2, Some(Mac([2, 0, 0, 0, 0, 9])))),
+        ];
+        let switch = |dpid, number, ports, via: &[(Dpid, PortNo)]| SwitchFacts {
+            dpid,
+            number,
+            role: SwitchRole::Access,
+            ports,
+            via: via.iter().copied().collect(),
+            profile: profile.clone(),
+        };
+        let switches: BTreeMap<_, _> = [
+            (Dpid(1), switch(Dpid(1), 1, ports, &[(Dpid(2), PortNo(1))])),
+            (Dpid(2), switch(Dpid(2), 2, vec![place(8, PortKind::Uplink, None)], &[(Dpid(1), PortNo(8))])),
+            // Nothing leads from here to the others.
+            (Dpid(3), switch(Dpid(3), 3, vec![place(8, PortKind::Uplink, None)], &[])),
+        ]
+        .into();
+        Fabric { router: Ipv4Addr::new(10, 0, 0, 1), inner: vec![], switches, node: Dpid(1) }
+    }
+
+    /// The row of `locate` that decides for an address: of the rows that match, the one of the highest priority.
+    fn decides(fabric: &Fabric, dpid: u64, address: Ipv4Addr) -> Row {
+        let external = |prefix: &str, class, port| ExternalFacts {
+            prefix: prefix.parse().unwrap(),
+            class: ClassId::new(class).unwrap(),
+            slice: SliceId::DEFAULT,
+            exit: Some(Location { switch: Dpid(1), port: PortNo(port) }),
+        };
+        let all = [external("198.51.100.0/24", 16, 11), external("0.0.0.0/0", 17, 12)];
+        let switch = fabric.switch(Dpid(dpid)).unwrap();
+        let rows = all.iter().flat_map(|e| external_rows(fabric, switch, e.class.get(), std::slice::from_ref(e)));
+        let target = u128::from(u32::from(address));
+        rows.filter(|r| r.key.table == Table::Locate)
+            .filter(|r| r.key.matches.get(Field::Ipv4Dst).is_none_or(|v| v.matches(target)))
+            .max_by_key(|r| r.key.priority)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_way_that_leads_nowhere_denies_and_no_shorter_prefix_takes_over() {
+        let shown = |row: &Row| {
+            row.instructions.iter().any(|i| match i {
+                Instruction::ApplyActions(list) => {
+                    list.iter().any(|a| matches!(a, Action::Output { port: port::CONTROLLER, .. }))
+                }
+                _ => false,
+            })
+        };
+        let goes_on = |row: &Row| row.instructions.iter().any(|i| matches!(i, Instruction::GotoTable(_)));
+        let [server, elsewhere] = [Ipv4Addr::new(198, 51, 100, 7), Ipv4Addr::new(203, 0, 113, 7)];
+        for profile in [Profile::Ovs, Profile::OpenFlow13(Capabilities::default())] {
+            let fabric = fabric(profile);
+            for (dpid, address, leads) in [
+                // The next hop is unknown.
+                (1, server, false),
+                (1, elsewhere, true),
+                // Here it is brought to the exit's switch, which denies.
+                (2, server, true),
+                (2, elsewhere, true),
+                // There is no way to the exit's switch.
+                (3, server, false),
+                (3, elsewhere, false),
+            ] {
+                let row = decides(&fabric, dpid, address);
+                assert_eq!((goes_on(&row), shown(&row)), (leads, !leads), "switch {dpid}, {address}: {row:?}");
+                assert_eq!(crate::table::violation(&row), None);
+            }
+        }
+    }
+}

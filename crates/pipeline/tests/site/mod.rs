@@ -10,7 +10,9 @@ use fseg_model::{
 };
 use fseg_openflow::Field;
 use fseg_pipeline::fabric::ROUTER_MAC;
-use fseg_pipeline::rows::{endpoint_rows, exit_rows, external_rows, permit_rows_on, spoof_rows, system_rows, trial_places};
+use fseg_pipeline::rows::{
+    endpoint_rows, exit_rows, external_rows, permit_rows_on, spoof_rows, system_rows, trial_places,
+};
 use fseg_pipeline::{
     Capabilities, Delta, Desired, EndpointFacts, Exit, ExternalFacts, Fabric, NatMode, Owner, PermitFacts, PortFacts,
     Profile, Row, SwitchFacts, SwitchRole,

@@ -15,7 +15,7 @@ mod unused;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fseg_model::{Name, Wall};
+use fseg_model::{IpProtocol, Name, ServiceTerm, Wall};
 use fseg_yaml::{Diagnostic, Limits, Reader, Source, Span, Value};
 
 use crate::policy::Observed;
@@ -46,6 +46,34 @@ impl Checked {
             Diagnostic::warning(source, permit.span, text).with_help("its traffic passes without being inspected")
         });
         let warnings: Vec<_> = warnings.collect();
+        self.diagnostics.extend(warnings);
+    }
+
+    /// Adds warnings for what a policy permits beyond its words between switches that track no connections: there an answer is
+    /// known by the service's port only. `plain` names these switches; without any, nothing is said.
+    pub fn warn_of_plain_switches(&mut self, source: &Source, plain: &[Name]) {
+        if plain.is_empty() {
+            return;
+        }
+        let Some(permits) = self.policy.as_ref().map(|p| &p.permits) else { return };
+        let names = plain.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let mut warnings = Vec::new();
+        // ICMP's answers have a type of their own.
+        let stays_open = |t: &ServiceTerm| t.protocol != Some(IpProtocol::ICMP);
+        if let Some(first) = permits.iter().find(|p| p.terms.iter().any(stays_open)) {
+            let text = format!(
+                "between endpoints on switches without connection tracking ({names}), whoever a permit lets answer from a \
+                 port may also send from that port unasked"
+            );
+            let help =
+                "attach servers to Open vSwitch, or name narrow ports; it holds for all permits, and is said once";
+            warnings.push(Diagnostic::warning(source, first.span, text).with_help(help));
+        }
+        let both_ways = |t: &ServiceTerm| stays_open(t) && t.ports.first() <= 1 && t.ports.last() == u16::MAX;
+        for permit in permits.iter().filter(|p| p.terms.iter().any(both_ways)) {
+            let text = format!("permit `{}` names no ports: on {names} it is open in both directions", permit.id);
+            warnings.push(Diagnostic::warning(source, permit.span, text).with_help("name the ports that are needed"));
+        }
         self.diagnostics.extend(warnings);
     }
 

@@ -38,6 +38,10 @@ pub fn tell<'lab, W: Write>(lab: &'lab Lab, story: &mut Story<W>) -> Option<Offi
     story.chapter("The node restarts while traffic runs");
     story.show("the node restarts under a running ping: nothing is lost", || restart(&mut office));
     everybody(&office, story);
+    story.show(
+        "the tables, read back from the switches, permit what the policy says, for all packets: fseg verify",
+        || office.node.run(&["verify"]),
+    );
     story.show("everybody's DHCP client asks anew, and stays: same addresses, nobody is out", || stay(&mut office));
     Some(office)
 }
@@ -207,6 +211,9 @@ fn denied<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
 fn reasons<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
     story.chapter("Ask why");
     story.show("fseg explain sales-1 crm-1 web", || office.node.run(&["explain", "sales-1", "crm-1", "web"]));
+    story.show("fseg trace sales-1 crm-1 tcp/80: table by table, to the last port", || {
+        office.node.run(&["trace", "sales-1", "crm-1", "tcp/80"])
+    });
     story.show("fseg explain sales-1 git-1 ssh  (exit code 1: denied)", || -> Told<String> {
         let out = office.node.fseg(&["explain", "sales-1", "git-1", "ssh"])?;
         if out.status.code() == Some(1) { Ok(out.stdout) } else { wrong(format!("{:?} {}", out.status, out.stderr)) }
@@ -223,6 +230,13 @@ fn reasons<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
 
 fn withdrawal<W: Write>(office: &Office<'_>, story: &mut Story<W>) {
     story.chapter("A permit is withdrawn under a running transfer");
+    story.show("first the question what that would do: fseg plan", || -> Told<String> {
+        let path = office.lab().dir().join("less.yaml");
+        let less: String =
+            POLICY.lines().filter(|l| !l.contains("id: sales-crm-bulk")).map(|l| format!("{l}\n")).collect();
+        std::fs::write(&path, less).map_err(|error| SceneError::File { path: path.clone(), error })?;
+        office.node.run(&["plan", &path.display().to_string()])
+    });
     story.show("sales-1 uploads to crm-1; sales-crm-bulk is withdrawn; the transfer stops", || cut(office));
     story.step("the permit comes back", || office.apply(POLICY));
 }

@@ -8,6 +8,7 @@ use fseg_scenes::SceneError;
 use fseg_scenes::office::{Office, POLICY};
 
 use crate::support::{Case, Told, address, bring, check, eventually, field, plug};
+use crate::verify;
 
 /// The clients are Python programs: its libraries for multicast are those that people use.
 const CLIENT: &str = include_str!("multicast.py");
@@ -120,6 +121,8 @@ fn streams_reach_those_who_joined_and_may() {
             let of = |key: &str| s[key].as_array().map_or(0, Vec::len);
             check((of("receivers"), of("denied"), of("senders")) == (2, 1, 1), || s.to_string())
         })?;
+        // All of it is proved; a copy to sales-2, who has not joined, would not be.
+        verify::of_stream(office, &["table=3,", "nw_dst=239.10.1.1"], "output:2")?;
         run(office, "crm-1", &["send", TV, "5004", "one", "20"])?;
         for (process, who) in [(&near, "sales-1"), (&far, "printer-2")] {
             eventually(who, || check(process.stdout().contains("one-19"), || process.stdout()))?;

@@ -8,7 +8,8 @@ use fseg_scenes::SceneError;
 use fseg_scenes::office::{Office, POLICY};
 
 use crate::support::{
-    Case, Told, address, bring, check, eventually, field, fseg, pings, plug, unbroken, unnoticed, workers, wrong,
+    Case, PATIENCE, Told, address, bring, check, eventually, field, fseg, pings, plug, unbroken, unnoticed, workers,
+    wrong,
 };
 
 /// Numbers that look random and are the same in every run, so that a failure can be looked for again.
@@ -357,5 +358,46 @@ fn a_recorded_day_is_lived_through_again() {
         check(out.stderr.contains("altered or damaged"), || out.stderr.clone())?;
         let out = fseg(office, &["replay", "/bin/sh"], 2)?;
         if out.stderr.contains("not a recording") { Ok(()) } else { wrong(out.stderr) }
+    });
+}
+
+/// What a process's namespace received so far on its `eth0`, in bytes.
+fn received(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/net/dev")).unwrap_or_default();
+    let line = text.lines().find_map(|l| l.trim().strip_prefix("eth0:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn a_download_goes_on_when_its_receiver_moves() {
+    Case::new("failure::a_download_goes_on_when_its_receiver_moves").run(|office| {
+        workers(office)?;
+        let (server, client) = (office.endpoint("crm-1")?, office.endpoint("sales-1")?);
+        let listening = server.spawn(&["iperf3", "-s", "-1", "--forceflush"])?;
+        listening.wait_for_stdout("listening", PATIENCE)?;
+        // 1. A slow download: the receiver has nothing to say but that it got what came.
+        let address = address(office, "crm-1")?;
+        let download = client.spawn(&["iperf3", "-c", &address, "-R", "-b", "4M", "-t", "120"])?;
+        let process = download.id();
+        let grows = |by: u64| {
+            let before = received(process);
+            eventually("more of the download", || {
+                let now = received(process);
+                check(now > before + by, || format!("{before} bytes, and {now} now"))
+            })
+        };
+        grows(1_000_000)?;
+        // 2. It moves to the other switch, and there speaks ARP only, as a laptop does whose cable is plugged in anew.
+        client.plug(office.jack("sw2-p6"))?;
+        let begun = Instant::now();
+        client.exec(&["busybox", "arping", "-c", "1", "-w", "2", "-I", "eth0", "10.0.0.1"])?;
+        office.node.wait_for_log("moved", &["sales-1 moved from tokyo/sw1/p1 to tokyo/sw2/p6"])?;
+        // 3. The server goes on by itself.
+        office.node.wait_for_log("moved", &["sales-1 moved while it used tcp/5201 of crm-1"])?;
+        grows(500_000)?;
+        println!("the download went on {:?} after the move", begun.elapsed());
+        pings(office, "sales-1", "crm-1", true)?;
+        drop((download, listening));
+        Ok(())
     });
 }

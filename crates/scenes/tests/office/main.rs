@@ -17,4 +17,5 @@ mod plain;
 mod sessions;
 mod support;
 mod tls;
+mod verify;
 mod wire;

@@ -219,7 +219,8 @@ fn a_switch_that_comes_back_wrong_is_repaired_by_the_difference() {
             // To a port where nobody listens; not `del-controller`, which makes Open vSwitch empty its tables.
             sw1.vsctl(&["set-controller", "sw1", "tcp:192.0.2.1:1"])?;
             // What is changed while it is away reaches it when it is back.
-            office.apply_where_possible(&POLICY.replace("services: [print], owner", "services: [print, web], owner"))?;
+            office
+                .apply_where_possible(&POLICY.replace("services: [print], owner", "services: [print, web], owner"))?;
             office.apply_where_possible(POLICY)?;
             sw1.vsctl(&["set-controller", "sw1", controller.trim()])?;
             eventually("the repair", || {

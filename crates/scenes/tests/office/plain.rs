@@ -9,14 +9,14 @@ use fseg_scenes::SceneError;
 use fseg_scenes::office::{Kind, Office, PLANS, POLICY};
 
 use crate::everybody::other_policy;
-use crate::support::{Case, Told, check, eventually, judge, wrong};
+use crate::support::{Case, Told, check, eventually, fseg, judge, wrong};
 
 /// Where the node takes plain TCP: only the relays come here.
 const NODE: &str = "127.0.0.1:6654";
 
 static RELAYS: OnceLock<[Relay; 2]> = OnceLock::new();
 
-fn start(looks: Looks) -> Told {
+pub(crate) fn start(looks: Looks) -> Told {
     let node: SocketAddr = ([127, 0, 0, 1], 6654).into();
     let relay = |port: u16| {
         Relay::start((Ipv4Addr::UNSPECIFIED, port).into(), node, looks)
@@ -31,7 +31,7 @@ fn relays() -> Told<&'static [Relay; 2]> {
 }
 
 /// Both access switches behind the relays: one is said to be plain, the other one is asked.
-fn behind_relays(config: String) -> String {
+pub(crate) fn behind_relays(config: String) -> String {
     config
         .replace(
             "openflow: [\"0.0.0.0:6653\"]",
@@ -54,6 +54,12 @@ fn everybody_with_plain_access_switches() {
         let [told, asked] = relays()?;
         let (none, trial) = (told.refused(), asked.refused());
         check(none == 0 && trial > 0, || format!("{none} messages were refused at sw1 and {trial} at sw2"))?;
+        let file = office.lab().dir().join("office.yaml").display().to_string();
+        let planned = fseg(office, &["plan", &file], 0)?;
+        check(
+            format!("{}{}", planned.stdout, planned.stderr).contains("switches without connection tracking (sw1, sw2)"),
+            || format!("`fseg plan` does not warn: {}{}", planned.stdout, planned.stderr),
+        )?;
         let other = other_policy()?;
         office.apply(&other)?;
         judge(office, &other)?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) type Told<T = ()> = Result<T, SceneError>;
 
 /// How long something may take that has no reason to take long. Reached only by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A failure, in a sentence.
 pub(crate) fn wrong<T>(text: impl Into<String>) -> Told<T> {

@@ -147,13 +147,7 @@ impl Does {
 
     pub(crate) fn goto(mut self, table: Table, live: &Live) -> Treatment {
         live.filter(&mut self.state);
-        Treatment {
-            steps: self.steps,
-            next: Some(table.number()),
-            state: self.state,
-            set: self.set,
-            leaves: false,
-        }
+        Treatment { steps: self.steps, next: Some(table.number()), state: self.state, set: self.set, leaves: false }
     }
 }
 

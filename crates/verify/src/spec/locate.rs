@@ -128,8 +128,7 @@ impl Spec<'_> {
 
     fn to_outside(&self, o: &Outside<'_>, to: &Match) -> Option<Vec<Case>> {
         let leaves = o.home.dpid == self.switch.dpid;
-        let (port, macs) =
-            if leaves { (o.port, (ROUTER_MAC, o.exit.gateway_mac?)) } else { self.cable(o.home.dpid)? };
+        let (port, macs) = if leaves { (o.port, (ROUTER_MAC, o.exit.gateway_mac?)) } else { self.cable(o.home.dpid)? };
         let class = bits::destination(WatchLevel::Log, o.facts.class);
         if self.plain.is_some() {
             return Some(self.plain_way(to, port, macs, class, leaves));

@@ -39,7 +39,8 @@ impl Facts {
     fn may_receive(&self, class: ClassId, streams: &MemberSet) -> Vec<PortRange> {
         let Some(groups) = self.members(class) else { return vec![] };
         let permits = self.policy.permits.iter().filter(|p| p.in_force(self.now));
-        let joining = permits.filter(|p| p.from.iter().any(|n| groups.contains(n)) && p.to.iter().any(|n| streams.contains(n)));
+        let joining =
+            permits.filter(|p| p.from.iter().any(|n| groups.contains(n)) && p.to.iter().any(|n| streams.contains(n)));
         let terms = joining.flat_map(|p| &p.terms).filter(|t| t.protocol.is_none_or(|p| p == IpProtocol::UDP));
         terms.map(|t| t.ports).collect()
     }

@@ -330,7 +330,7 @@ fn policed(more: &str) -> Site {
         text.push_str("  - { id: teams-tv, from: [team0, team1, team3], to: tv, services: [any] }\n");
         text.push_str("  - { id: team2-radio, from: [team2, team4], to: radio, services: [udp/5000-5100] }\n");
     }
-    text.push_str(&format!("  - {{ id: teams, from: [{list}], to: [{list}], services: [tcp/8000-8080, udp/53] }}\n"));
+    text.push_str(&format!("  - {{ id: teams, from: [{list}], to: [{list}], services: [tcp/8000-8010, udp/53] }}\n"));
     let mut site = Site::new(&text);
     site.endpoint(1, SW1, 1, Some("sales staff")).endpoint(2, SW1, 2, Some("crm")).endpoint(3, SW2, 1, Some("staff"));
     site.endpoint(4, SW2, 2, Some("printers")).endpoint(5, SW1, 3, None).endpoint(6, SW2, 3, None);

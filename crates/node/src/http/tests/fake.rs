@@ -89,7 +89,7 @@ impl NodeService for Fake {
     }
     fn health(&self) -> BoxFuture<'_, Health> {
         let ok = *self.healthy.lock().unwrap();
-        ready(Health { ok, node: "tokyo-1".into(), version: "0".into(), parts: vec![] }).boxed()
+        ready(Health { ok, warning: false, node: "tokyo-1".into(), version: "0".into(), parts: vec![] }).boxed()
     }
     fn metrics(&self, c: Caller) -> Answer<'_, String> {
         self.give(Id::Metrics, c, "fseg_up 1\n# EOF\n".to_owned())
