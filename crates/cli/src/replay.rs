@@ -1,7 +1,8 @@
 //! `fseg replay`: a node's recording, lived through again.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use fseg_api::Timestamp;
@@ -76,8 +77,25 @@ struct Seen {
 /// The longest line of a listing.
 const LONGEST: usize = 300;
 
+/// The largest recording that is read: 4 GiB, sixteen times what the node writes unless it is told otherwise.
+const LARGEST: u64 = 4 << 30;
+
+/// The whole file, which must be one: a device has no end.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = |e: std::io::Error| Failure::file(path, e);
+    let file = std::fs::File::open(path).map_err(wrong)?;
+    let about = file.metadata().map_err(wrong)?;
+    if !about.is_file() || about.len() > LARGEST {
+        let what = if about.is_file() { "it is larger than 4 GiB" } else { "it is not a file" };
+        return Err(Failure::file(path, what).help("a recording is a file that `fsegd --record FILE` wrote"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(wrong)?;
+    Ok(bytes)
+}
+
 pub(crate) fn run(args: &ReplayArgs, screen: &Screen) -> Result<Outcome, Failure> {
-    let bytes = std::fs::read(&args.file).map_err(|e| Failure::file(&args.file, e))?;
+    let bytes = read(&args.file)?;
     let wrong = |e| Failure::file(&args.file, e);
     let mut replay = Replay::new(&bytes).map_err(wrong)?;
     let begun = replay.now();

@@ -332,6 +332,7 @@ impl Controller {
             Input::PutDevice { ticket, who, device } => self.put_device(ticket, &who, *device),
             Input::DeleteDevice { ticket, who, name } => self.delete_device(ticket, &who, &name),
             Input::Resolved { ticket, asker, name, addresses } => self.resolved(ticket, asker, &name, &addresses),
+            Input::Compare { dpid } => self.compare_tables(dpid),
             Input::Prove { dpid } => self.prove(dpid),
             Input::Proved { dpid, different, first } => self.proved(dpid, different, first),
             Input::Tick => self.tick(),

@@ -119,6 +119,15 @@ impl Controller {
                 .map(|k| k.endpoint.id);
             return found.and_then(|id| self.party_of(id)).or_else(|| self.party_by_subject(subject));
         }
+        // `crm-1.office.example` is what the node's own DNS calls crm-1, and nobody outside.
+        let own = self.config.address.domain.as_deref().and_then(|domain| {
+            let text = text.strip_suffix('.').unwrap_or(text);
+            let (head, tail) = text.split_at_checked(text.len().checked_sub(domain.len())?)?;
+            head.strip_suffix('.').filter(|_| tail.eq_ignore_ascii_case(domain))
+        });
+        if let Some(own) = own {
+            return if own.contains('.') { None } else { self.party(own) };
+        }
         let name = Name::new(text).ok();
         if let Some(id) = name.as_ref().and_then(|name| self.endpoints.by_name(name)) {
             return self.party_of(id);

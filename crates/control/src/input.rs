@@ -141,6 +141,11 @@ pub enum Input {
         /// The addresses, each with the seconds for which it may be kept.
         addresses: Vec<(Ipv4Addr, u32)>,
     },
+    /// A switch whose rows cannot be proved is at least compared.
+    Compare {
+        /// Which switch is read, compared with what it should hold, and put right.
+        dpid: Dpid,
+    },
     /// The rows of a switch are to be read for a proof.
     Prove {
         /// Which switch.

@@ -75,6 +75,15 @@ impl Controller {
             return self.answer(ticket, Answer::Refused(Refusal::Conflict(format!("device {name}: {e}"))));
         }
         if let C::PutDevice(d) = &update.change
+            && let Some(address) = d.address
+            && !self.config.inner.iter().any(|n| n.contains(&address))
+        {
+            let networks: Vec<String> = self.config.inner.iter().map(ToString::to_string).collect();
+            let why =
+                format!("device {name}: {address} is not in {}, the addresses of this network", networks.join(", "));
+            return self.answer(ticket, Answer::Refused(Refusal::Conflict(why)));
+        }
+        if let C::PutDevice(d) = &update.change
             && let Some(taken) = d.address.and_then(|a| self.leased_to_another(a, d.matcher.as_exact()))
         {
             return self.answer(ticket, Answer::Refused(Refusal::Conflict(format!("device {name}: {taken}"))));

@@ -81,6 +81,11 @@ impl Controller {
             "switch {name} treats packets otherwise than the policy says, in {different} places{first}; it is read and put right"
         );
         self.event(EventKind::Verify, text, |_| {});
+        self.compare_tables(dpid);
+    }
+
+    /// The switch is read, compared with what it should hold, and put right.
+    pub(crate) fn compare_tables(&mut self, dpid: Dpid) {
         let mono = self.now.mono;
         if let Some(link) = self.links.get_mut(&dpid).filter(|l| l.phase == crate::link::LinkPhase::Up) {
             link.resync_at = Some(link.resync_at.map_or(mono, |at| at.min(mono)));

@@ -37,6 +37,8 @@ pub struct Proof {
     pub took: Duration,
     /// The result, or why there is none.
     pub result: Result<Arc<Report>, String>,
+    /// There is no result, and there will be none as things are: the last one does not count any more.
+    pub lasting: bool,
 }
 
 #[derive(Default)]
@@ -75,14 +77,16 @@ impl Proofs {
         while let Ok(tables) = inbox.recv() {
             let Tables { dpid, read } = tables;
             let begun = Instant::now();
+            let mut lasting = false;
             let result = read.and_then(|read| {
                 if let Some(why) = read.facts.beyond(dpid) {
+                    lasting = true;
                     return Err(why);
                 }
                 let verifier = verifiers.entry(dpid).or_default();
                 Ok(Arc::new(verifier.verify(&read.facts, dpid, &read.rows, Some(&read.desired))))
             });
-            self.finished(dpid, Proof { at: clock.now().wall, took: begun.elapsed(), result });
+            self.finished(dpid, Proof { at: clock.now().wall, took: begun.elapsed(), result, lasting });
         }
     }
 
@@ -91,8 +95,8 @@ impl Proofs {
         for waiter in inner.waiting.remove(&dpid).unwrap_or_default() {
             let _ = waiter.send(proof.clone()); // the asker may be gone
         }
-        // A reading that could not be made says nothing about the last one.
-        if proof.result.is_ok() || !inner.last.contains_key(&dpid) {
+        // A reading that could not be made just then says nothing about the last one.
+        if proof.result.is_ok() || proof.lasting || !inner.last.contains_key(&dpid) {
             inner.last.insert(dpid, proof);
         }
     }
@@ -117,7 +121,7 @@ impl Readings {
     pub fn offer(&self, tables: Tables) {
         if let Err(TrySendError::Full(tables) | TrySendError::Disconnected(tables)) = self.jobs.try_send(tables) {
             let busy = Err("other switches are being proved".to_owned());
-            let proof = Proof { at: self.clock.now().wall, took: Duration::ZERO, result: busy };
+            let proof = Proof { at: self.clock.now().wall, took: Duration::ZERO, result: busy, lasting: false };
             self.proofs.finished(tables.dpid, proof);
         }
     }
@@ -137,7 +141,7 @@ impl Core {
                 Ok(Ok(proof)) => proof,
                 _ => {
                     let result = Err(format!("it did not hand over its rows within {} seconds", PATIENCE.as_secs()));
-                    return Ok(Proof { at: self.clock.now().wall, took: Duration::ZERO, result });
+                    return Ok(Proof { at: self.clock.now().wall, took: Duration::ZERO, result, lasting: false });
                 }
             };
             match &proof.result {
@@ -152,7 +156,7 @@ impl Core {
                     return Ok(proof);
                 }
                 Ok(_) => doubted = true,
-                Err(_) if attempts >= ATTEMPTS => return Ok(proof),
+                Err(_) if attempts >= ATTEMPTS || proof.lasting => return Ok(proof),
                 Err(_) => {}
             }
             tokio::time::sleep(AGAIN).await;
@@ -187,7 +191,13 @@ pub async fn keep(core: Core, dpids: Vec<Dpid>, shutdown: Shutdown) {
                 Ok(Proof { result: Ok(report), .. }) => {
                     warn!(switch = %dpid, different = report.different, "a switch treats packets otherwise than the policy says");
                 }
-                Ok(Proof { result: Err(why), .. }) => info!(switch = %dpid, why, "not proved this time"),
+                Ok(Proof { result: Err(why), lasting, .. }) => {
+                    info!(switch = %dpid, why, "not proved this time");
+                    // What cannot be proved is at least compared with what should be there, and put right.
+                    if lasting && core.input(Input::Compare { dpid: *dpid }).await.is_err() {
+                        return;
+                    }
+                }
             }
             wait = PAUSE.max(begun.elapsed() * SHARE);
         }

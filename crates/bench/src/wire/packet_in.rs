@@ -79,6 +79,15 @@ fn all(generators: &mut [Generator], window: usize, rate: Option<f64>) -> Told<O
     Ok(sum)
 }
 
+fn together(count: usize, connect: impl Fn(usize) -> std::io::Result<Generator> + Sync) -> Told<Vec<Generator>> {
+    let made: Vec<std::io::Result<Generator>> = std::thread::scope(|scope| {
+        let connect = &connect;
+        let threads: Vec<_> = (0..count).map(|n| scope.spawn(move || connect(n))).collect();
+        threads.into_iter().map(|t| t.join().expect("a generator")).collect()
+    });
+    made.into_iter().collect::<Result<_, _>>().map_err(|e| SceneError::wrong(e.to_string()))
+}
+
 fn series(who: &str, what: &str, count: usize, generators: &mut [Generator]) -> Told<f64> {
     let wide = all(generators, 128, None)?;
     let rate = wide.answered as f64 / wide.seconds;
@@ -94,6 +103,15 @@ fn series(who: &str, what: &str, count: usize, generators: &mut [Generator]) -> 
     let single = one.answered as f64 / one.seconds;
     let p99 = us(percentile(&mut one.latencies, 99));
     figure("packet-in", &format!("{label}: one at a time"), single.round(), "/s", &format!("p99 {p99} µs"));
+    let mut steady = all(generators, 4096, Some(50_000.0))?;
+    let lag = us(percentile(&mut steady.latencies, 50));
+    figure(
+        "packet-in",
+        &format!("{label}: p99 at 50,000 a second"),
+        us(percentile(&mut steady.latencies, 99)),
+        "µs",
+        &format!("median {lag} µs"),
+    );
     let mut half = all(generators, 4096, Some(rate / 2.0))?;
     let lag = us(percentile(&mut half.latencies, 50));
     figure(
@@ -110,19 +128,17 @@ pub(crate) fn measure(lab: &Lab, _office: &Office<'_>) -> Told {
     let failed = |e: std::io::Error| SceneError::wrong(e.to_string());
     let quiet = Duration::from_millis(1500);
     for count in [1, SWITCHES] {
-        let mut ours = Vec::new();
-        for n in 0..count {
-            let mut g = Generator::connect("127.0.0.1:6654", switch(FIRST + n as u64, 2), quiet, |k| k == PACKET_OUT)
-                .map_err(failed)?;
+        // All at once: whoever is silent for long loses its connection.
+        let mut ours = together(count, |n| {
+            Generator::connect("127.0.0.1:6654", switch(FIRST + n as u64, 2), quiet, |k| k == PACKET_OUT)
+        })?;
+        for (n, g) in ours.iter_mut().enumerate() {
             g.load(&frames(n), true);
             if g.loaded() < EACH {
                 let rows = g.rows();
-                return Err(SceneError::wrong(format!(
-                    "gen{n}: {} of {EACH} requests reach the node; {rows} rows",
-                    g.loaded()
-                )));
+                let text = format!("gen{n}: {} of {EACH} requests reach the node; {rows} rows", g.loaded());
+                return Err(SceneError::wrong(text));
             }
-            ours.push(g);
         }
         let mine = series("fsegd", "ARP of admitted endpoints", count, &mut ours)?;
         let misled: usize = ours.iter().map(|g| g.misled).sum();
@@ -142,13 +158,12 @@ pub(crate) fn measure(lab: &Lab, _office: &Office<'_>) -> Told {
                 |_| {},
             )?;
             std::thread::sleep(Duration::from_millis(500));
-            let mut theirs = Vec::new();
-            for n in 0..count {
+            let mut theirs = together(count, |n| {
                 let quiet = Duration::from_millis(500);
-                let mut g = Generator::connect(&format!("127.0.0.1:{port}"), switch(FIRST + n as u64, 2), quiet, |k| {
-                    k == PACKET_OUT || k == FLOW_MOD
-                })
-                .map_err(failed)?;
+                let to = format!("127.0.0.1:{port}");
+                Generator::connect(&to, switch(FIRST + n as u64, 2), quiet, |k| k == PACKET_OUT || k == FLOW_MOD)
+            })?;
+            for (n, g) in theirs.iter_mut().enumerate() {
                 if learned {
                     // Where the station is that everybody writes to.
                     let mut hello = frames(n)[0].1.clone();
@@ -158,7 +173,6 @@ pub(crate) fn measure(lab: &Lab, _office: &Office<'_>) -> Told {
                     g.unload();
                 }
                 g.load(&if learned { known(n) } else { frames(n) }, false);
-                theirs.push(g);
             }
             let what = if learned { "rows for known stations" } else { "the same packets, flooded" };
             let theirs = series(

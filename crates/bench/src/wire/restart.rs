@@ -50,6 +50,9 @@ pub(crate) fn measure(office: &Office<'_>, present: usize) -> Told {
         &format!("of {sent}, one each 2 ms"),
     );
 
+    let said = office.node.log_with("switch", &["sw1 is connected"])?.unwrap_or_default();
+    figure("restart", "what the node found", said, "", "");
+
     // As many rows, as ovs-ofctl writes them.
     let lines: String = text.lines().filter(|l| l.contains("actions=")).map(without_meter).collect();
     std::fs::write(&file, lines).map_err(|e| SceneError::wrong(e.to_string()))?;

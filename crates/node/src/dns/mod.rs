@@ -8,6 +8,7 @@ mod answer;
 mod cache;
 mod learn;
 mod policy;
+mod rate;
 mod request;
 mod server;
 mod upstream;

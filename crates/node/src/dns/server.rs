@@ -17,6 +17,7 @@ use super::answer::local;
 use super::cache::{Cache, Kept};
 use super::learn;
 use super::policy::{DnsConfig, DnsPolicy};
+use super::rate::{Rates, Verdict};
 use super::request::{Received, Request, TCP_MAX, read, write};
 use super::upstream::Upstreams;
 
@@ -64,6 +65,7 @@ async fn serve_udp(socket: UdpSocket, forwarder: Arc<Forwarder>, shutdown: Shutd
     let socket = Arc::new(socket);
     let mut tasks = JoinSet::new();
     let mut buffer = vec![0; QUERY];
+    let mut rates = Rates::default();
     loop {
         let (length, peer) = tokio::select! {
             () = stopped(shutdown.clone()) => break,
@@ -79,6 +81,14 @@ async fn serve_udp(socket: UdpSocket, forwarder: Arc<Forwarder>, shutdown: Shutd
             },
         };
         let client = peer.ip().to_canonical();
+        match rates.query(client, Instant::now()) {
+            Verdict::Pass => {}
+            Verdict::Drop => continue,
+            Verdict::FirstDrop => {
+                tracing::warn!(%client, "DNS queries beyond 200 a second are dropped");
+                continue;
+            }
+        }
         match forwarder.own_answer(client, buffer.get(..length).unwrap_or_default()) {
             Own::Drop => {}
             Own::Reply(reply, limit) => {

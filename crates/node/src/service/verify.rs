@@ -41,9 +41,16 @@ fn part(c: &Controller, dpid: Dpid, proof: &Proof) -> HealthPart {
                 c.config().switch_name(dpid)
             ),
         ),
-        Err(why) => (true, format!("not proved yet: {why}")),
+        Err(why) => (true, format!("not proved: {why}")),
     };
-    HealthPart::new(name, ok, detail)
+    let connected = c.switches().any(|(d, s)| d == dpid && s.phase == fseg_control::LinkPhase::Up);
+    let mut part = if connected {
+        HealthPart::new(name, ok, detail)
+    } else {
+        HealthPart::new(name, ok, format!("not connected, so not proved now; when it last was: {detail}"))
+    };
+    part.warning = proof.lasting || !connected;
+    part
 }
 
 fn view(c: &Controller, dpid: Dpid, proof: &Proof) -> ProofView {
