@@ -98,6 +98,8 @@ const KEA: &str = r#"{ "Dhcp4": {
 } }"#;
 
 pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
+    // Kea first: thousands of leases of FSEG have rows, which the switch and the node would look after meanwhile.
+    let theirs = if state == "tmpfs" { Some(kea(lab, office)?) } else { None };
     let hub = lab.endpoint("hub", "02:00:00:00:09:01")?;
     hub.plug(office.jack("sw1-p5"))?;
     office.node.wait_for_switches(3)?;
@@ -112,9 +114,14 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
         "/s",
         &format!("{durable}; each client gets its rows on three switches"),
     );
-    if state != "tmpfs" {
-        return Ok(());
+    if let Some(theirs) = theirs {
+        figure("dhcp", "fsegd over Kea at equal durability", ours / theirs, "", "at least 1");
     }
+    Ok(())
+}
+
+/// The same load for Kea, behind another bridge of the same switch.
+fn kea(lab: &Lab, office: &Office<'_>) -> Told<f64> {
     let [_, sw1, _] = &office.switches;
     sw1.add_bridge("plain")?;
     sw1.add_flow("plain", "actions=normal")?;
@@ -129,7 +136,7 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
     let path = lab.dir().join("kea.json");
     std::fs::write(&path, KEA.replace("STATE", &folder.display().to_string()))
         .map_err(|e| SceneError::wrong(e.to_string()))?;
-    let kea = server.namespace().daemon("kea", &["kea-dhcp4", "-c", &path.display().to_string()], |c| {
+    let process = server.namespace().daemon("kea", &["kea-dhcp4", "-c", &path.display().to_string()], |c| {
         for variable in ["KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"] {
             c.env(variable, &folder);
         }
@@ -137,7 +144,7 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
     std::thread::sleep(Duration::from_secs(2));
     let load = Load::start(&client)?;
     let theirs = load.highest("Kea")?;
-    drop((load, kea));
+    drop((load, process));
     figure(
         "dhcp",
         "Kea memfile, the same through the same switch, state on tmpfs",
@@ -145,6 +152,5 @@ pub(crate) fn measure(lab: &Lab, office: &Office<'_>, state: &str) -> Told {
         "/s",
         "survives the process",
     );
-    figure("dhcp", "fsegd over Kea at equal durability", ours / theirs, "", "at least 1");
-    Ok(())
+    Ok(theirs)
 }
